@@ -1,0 +1,46 @@
+# Everything is made from here; each target does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo serve test check format lint types contracts lock clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml sdk/pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, got " + sys.version.split()[0] + ": set PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable ./sdk --editable '.[dev]'
+	@touch $(STAMP)
+
+demo: setup
+	$(BIN)/python -m examples.demo.run
+
+serve: setup
+	$(BIN)/fallom-server serve
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: format lint types contracts test
+
+format: setup
+	$(BIN)/ruff format --check .
+
+lint: setup
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+contracts: setup
+	$(BIN)/lint-imports
+
+# Resolve the lock anew, for all platforms and Python versions.
+lock: setup
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-emit-package fallom-sdk --no-header --no-emit-index-url pyproject.toml sdk/pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .client-environments

@@ -1,0 +1,68 @@
+"""``GET /experiments`` and ``GET /experiments/{key}/results``."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from analytics.api.answers import json_answer
+from analytics.api.errors import ApiError
+from analytics.api.project import project
+from analytics.experiments.arms import experiment_of
+from analytics.experiments.results import results as results_of
+from analytics.rows import json_value
+from fallom.assignment import variant_keys
+from storage import sql
+from storage.engines.duckdb import DuckDBEngine
+from storage.registry.registry import Registry
+
+
+def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
+    """Return the router."""
+    routes = APIRouter(tags=["experiments"])
+
+    @routes.get("/experiments", summary="All experiments with their traffic")
+    def experiments(caller: Annotated[str, Depends(project)]) -> Response:
+        """Return every config of the project, newest traffic first."""
+        traffic = {row["config_key"]: row for row in engine.query(sql.load("experiments"), project=caller).to_pylist()}
+        listed = [_summary(config, traffic.get(config["key"], {})) for config in registry.configs(caller)]
+        listed.sort(key=lambda entry: str(entry["last_seen_at"] or ""), reverse=True)
+        return json_answer({"experiments": listed})
+
+    @routes.get(
+        "/experiments/{key:path}/results", summary="Which variant is faster, cheaper, fails less, scores better"
+    )
+    def results(
+        key: str,
+        caller: Annotated[str, Depends(project)],
+        version: Annotated[int | None, Query(ge=1, description="A config version; the latest if absent.")] = None,
+        metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
+    ) -> Response:
+        """Return the experiment's results as of now."""
+        versions = registry.config_versions(caller, key)
+        if not versions:
+            known = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
+            raise ApiError(404, "not_found", f"no config {key!r} is defined; there are: {known}", "key")
+        experiment = experiment_of(key, versions, version)
+        if experiment is None:
+            raise ApiError(
+                404, "not_found", f"config {key!r} has versions 1 to {len(versions)}, not {version}", "version"
+            )
+        only = frozenset(name.strip() for name in metrics.split(",")) if metrics else None
+        return json_answer(results_of(engine, caller, experiment, only=only))
+
+    return routes
+
+
+def _summary(config: dict[str, Any], traffic: dict[str, Any]) -> dict[str, Any]:
+    seen = [traffic[name] for name in ("last_exposure", "last_call") if traffic.get(name)]
+    return {
+        "key": config["key"],
+        "status": "running" if traffic else "waiting",
+        "config_version": config["version"],
+        "variants": variant_keys(config["variants"]),
+        "sessions": traffic.get("sessions", 0),
+        "calls": traffic.get("calls", 0),
+        "first_exposure_at": json_value(traffic.get("first_exposure")),
+        "last_seen_at": json_value(max(seen)) if seen else None,
+    }

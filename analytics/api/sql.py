@@ -1,0 +1,49 @@
+"""``POST /sql``: a read-only statement over the caller's project."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from analytics.api.answers import json_answer
+from analytics.api.errors import ApiError
+from analytics.api.project import project
+from analytics.rows import json_rows
+from storage.engines.duckdb import DuckDBEngine
+from storage.errors import QueryError, QueryTimeoutError
+
+
+class SqlRequest(BaseModel):
+    """One SELECT statement."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query: Annotated[str, Field(strict=True, min_length=1, max_length=100_000, examples=["SELECT count(*) FROM spans"])]
+
+
+class SqlAnswer(BaseModel):
+    """The answer's columns and rows; ``truncated`` where there were more rows than are answered."""
+
+    columns: list[str]
+    rows: list[list[object]]
+    truncated: bool
+
+
+def router(engine: DuckDBEngine, *, timeout_s: float, rows_max: int) -> APIRouter:
+    """Return the router."""
+    routes = APIRouter(tags=["sql"])
+
+    @routes.post("/sql", response_model=SqlAnswer, summary="Ask a read-only SQL question")
+    def sql(request: SqlRequest, caller: Annotated[str, Depends(project)]) -> Response:
+        """Answer one SELECT over spans, metrics, exposures and session_rollup, committed or just acknowledged."""
+        try:
+            answer = engine.query_untrusted(request.query, project=caller, timeout_s=timeout_s, rows_max=rows_max)
+        except QueryTimeoutError as error:
+            raise ApiError(408, "timeout", str(error)) from error
+        except QueryError as error:
+            raise ApiError(400, "invalid_argument", str(error), "query") from error
+        rows = json_rows(answer.rows)
+        return json_answer({"columns": answer.rows.schema.names, "rows": rows, "truncated": answer.truncated})
+
+    return routes

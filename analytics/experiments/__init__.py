@@ -1,0 +1,1 @@
+"""Experiments: who is in one, what is measured, what can be concluded."""

@@ -1,0 +1,92 @@
+"""The arms of an experiment: the variants of one config version, and the versions that assign just as it does."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fallom.assignment import bucket, effective_shares, variant_keys, variant_list, walk
+from storage.registry.resources import ConfigVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One variant: its key, its model, and the share of sessions that the assignment gives it."""
+
+    key: str
+    model: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A config under test, at one version.
+
+    ``epoch`` holds the versions whose variants and weights are the same as this one's: their sessions were assigned
+    alike and may be counted together. Sessions of other versions may not.
+    """
+
+    key: str
+    version: int
+    arms: tuple[Arm, ...]
+    weights: tuple[float, ...]
+    epoch: frozenset[int]
+    known_versions: frozenset[int]
+    has_targeting: bool
+    started_at: datetime
+
+    def arm_of_hash(self, session_id: str) -> int:
+        """Return the index of the arm that the session's bucket falls to."""
+        return walk(self.weights, bucket(session_id))
+
+    def arm_of_model(self, model: str, session_id: str) -> int | None:
+        """Return the index of the arm that serves the model; of several the one that the hash gives."""
+        candidates = [index for index, arm in enumerate(self.arms) if arm.model == model]
+        if len(candidates) > 1 and (hashed := self.arm_of_hash(session_id)) in candidates:
+            return hashed
+        return candidates[0] if candidates else None
+
+
+def experiment_of(key: str, versions: list[ConfigVersion], version: int | None = None) -> Experiment | None:
+    """Return the experiment at a version of the config, the latest if None; None where there is no such version."""
+    chosen = [found for found in versions if version in (None, found.version)]
+    if not chosen:
+        return None
+    current = chosen[-1]
+    epoch = _epoch(versions, current)
+    variants = variant_list(current.body["variants"])
+    weights = tuple(float(variant["weight"]) for variant in variants)
+    keys = variant_keys(current.body["variants"])
+    targeting = current.body.get("targeting") or {}
+    return Experiment(
+        key=key,
+        version=current.version,
+        arms=tuple(
+            Arm(arm_key, str(variant["model"]), share)
+            for arm_key, variant, share in zip(keys, variants, effective_shares(weights), strict=True)
+        ),
+        weights=weights,
+        epoch=frozenset(found.version for found in epoch),
+        known_versions=frozenset(found.version for found in versions),
+        has_targeting=bool(targeting) and targeting.get("enabled") is not False,
+        started_at=min(found.created_at for found in epoch),
+    )
+
+
+def _epoch(versions: list[ConfigVersion], current: ConfigVersion) -> list[ConfigVersion]:
+    """Return the unbroken run of versions around ``current`` that assign sessions as it does."""
+    rule = _assignment_rule(current.body)
+    run: list[ConfigVersion] = []
+    for found in versions:
+        if _assignment_rule(found.body) == rule:
+            run.append(found)
+        elif any(kept.version == current.version for kept in run):
+            break
+        else:
+            run = []
+    return run
+
+
+def _assignment_rule(body: dict[str, Any]) -> list[tuple[str, str, float]]:
+    variants = variant_list(body["variants"])
+    keys = variant_keys(body["variants"])
+    return [(key, str(variant["model"]), float(variant["weight"])) for key, variant in zip(keys, variants, strict=True)]

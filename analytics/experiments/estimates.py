@@ -1,0 +1,150 @@
+"""From sums to a metric's entries in the results: one function a kind of metric."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from analytics.experiments.comparisons import ArmEstimate, Verdicts, compare
+from analytics.experiments.measures import ArmSums, CategoryMetric, Measures, NumberMetric
+from analytics.experiments.metrics import QuantileMetric, RatioMetric
+from analytics.experiments.statistics import (
+    Estimate,
+    Interval,
+    Proportion,
+    RatioSums,
+    critical_value,
+    estimate_interval,
+    estimate_quantile,
+    estimate_ratio,
+    quantile_bounds,
+    wilson_interval,
+)
+
+
+def ratio_entry(
+    metric: RatioMetric, sums: Sequence[ArmSums], calls: Sequence[int], keys: Sequence[str], verdicts: Verdicts
+) -> dict[str, Any]:
+    """Return the entry of a ratio or a mean."""
+    arms = [
+        _ratio_arm(arm.sums, arm.observations, _share(arm.observations, count) if metric.observed else 1.0, verdicts)
+        for arm, count in zip(sums, calls, strict=True)
+    ]
+    return {
+        **_head(metric.name, metric.statistic, metric.estimand, metric.direction, metric.unit),
+        "variants": [arm.to_json(key) for arm, key in zip(arms, keys, strict=True)],
+        "comparisons": compare(keys, arms, verdicts, method="delta_cluster"),
+    }
+
+
+def quantile_entries(
+    metric: QuantileMetric, measures: Measures, calls: Sequence[int], keys: Sequence[str], verdicts: Verdicts
+) -> Iterator[dict[str, Any]]:
+    """Yield an entry a quantile."""
+    by_arm = [measures.quantile_sums(metric, arm) for arm in range(len(keys))]
+    for place, probability in enumerate(metric.probabilities):
+        arms = [
+            _quantile_arm(measures, metric, index, by_arm[index][place], calls[index], verdicts)
+            for index in range(len(keys))
+        ]
+        yield {
+            **_head(metric.name, f"p{probability * 100:g}", "per_call", metric.direction, metric.unit),
+            "variants": [arm.to_json(key) for arm, key in zip(arms, keys, strict=True)],
+            "comparisons": compare(keys, arms, verdicts, method="cluster_quantile"),
+        }
+
+
+def number_entry(
+    metric: NumberMetric, sessions: Sequence[int], keys: Sequence[str], verdicts: Verdicts
+) -> dict[str, Any]:
+    """Return the entry of a custom metric of numbers, or of booleans: the share of sessions that are true."""
+    arms = []
+    for index, count in enumerate(sessions):
+        sums = metric.sums.get(index, RatioSums.empty())
+        if metric.is_boolean:
+            arms.append(_proportion_arm(round(sums.x), sums.sessions, count, verdicts))
+        else:
+            arms.append(_ratio_arm(sums, sums.sessions, _share(sums.sessions, count), verdicts))
+    statistic, unit = ("proportion", "ratio") if metric.is_boolean else ("mean", None)
+    return {
+        **_head(metric.name, statistic, "per_session", "neutral", unit),
+        "custom": True,
+        "variants": [arm.to_json(key) for arm, key in zip(arms, keys, strict=True)],
+        "comparisons": compare(keys, arms, verdicts, method="score" if metric.is_boolean else "delta_cluster"),
+    }
+
+
+def category_entry(
+    metric: CategoryMetric, sessions: Sequence[int], keys: Sequence[str], verdicts: Verdicts
+) -> dict[str, Any]:
+    """Return the entry of one value of a custom metric of text: the share of its sessions that gave it."""
+    counts = [metric.counts.get(index, (0, 0)) for index in range(len(keys))]
+    arms = [
+        _proportion_arm(given, answered, count, verdicts)
+        for (given, answered), count in zip(counts, sessions, strict=True)
+    ]
+    return {
+        **_head(metric.name, "proportion", "per_session", "neutral", "ratio"),
+        "custom": True,
+        "category": metric.value,
+        "variants": [arm.to_json(key) for arm, key in zip(arms, keys, strict=True)],
+        "comparisons": compare(keys, arms, verdicts, method="score"),
+    }
+
+
+def _ratio_arm(sums: RatioSums, observations: float, coverage: float | None, verdicts: Verdicts) -> ArmEstimate:
+    estimate = estimate_ratio(sums)
+    interval = estimate_interval(estimate, _critical(estimate, verdicts))
+    return ArmEstimate(estimate, interval, sums.sessions, observations, sums.effective_sessions, coverage=coverage)
+
+
+def _quantile_arm(
+    measures: Measures,
+    metric: QuantileMetric,
+    index: int,
+    found: tuple[float, float | None, RatioSums],
+    calls: int,
+    verdicts: Verdicts,
+) -> ArmEstimate:
+    probability, value, sums = found
+    c = critical_value(verdicts.alpha)
+    bounds = quantile_bounds(sums, probability, c)
+    lower = upper = None
+    if bounds.lower is not None and bounds.upper is not None:
+        lower, upper = measures.quantiles(metric.column, index, [bounds.lower, bounds.upper])
+    interval = Interval(lower, upper) if lower is not None and upper is not None else None
+    return ArmEstimate(
+        estimate_quantile(value, lower, upper, c),
+        interval,
+        sums.sessions,
+        sums.n,
+        sums.effective_sessions,
+        effective_observations=bounds.effective_observations,
+        coverage=_share(sums.n, calls),
+    )
+
+
+def _proportion_arm(successes: int, trials: int, sessions: int, verdicts: Verdicts) -> ArmEstimate:
+    proportion = Proportion(successes, trials)
+    estimate = estimate_ratio(RatioSums.for_mean(trials, float(successes), float(successes)))
+    interval = wilson_interval(proportion, critical_value(verdicts.alpha))
+    return ArmEstimate(
+        estimate, interval, trials, trials, float(trials), coverage=_share(trials, sessions), proportion=proportion
+    )
+
+
+def _critical(estimate: Estimate, verdicts: Verdicts) -> float:
+    return critical_value(verdicts.alpha, max(estimate.degrees_of_freedom, 1))
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def _head(name: str, statistic: str, estimand: str, direction: str, unit: str | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "statistic": statistic,
+        "estimand": estimand,
+        "role": "secondary",
+        "direction": direction,
+        "unit": unit,
+    }

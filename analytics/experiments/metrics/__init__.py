@@ -1,0 +1,29 @@
+"""The metrics of every experiment: to add one, a file here and its line below."""
+
+from analytics.experiments.metrics.calls import CALLS_PER_SESSION
+from analytics.experiments.metrics.cost import COST_PER_CALL, COST_PER_SESSION
+from analytics.experiments.metrics.errors import ERROR_RATE
+from analytics.experiments.metrics.latency import (
+    LATENCY,
+    LATENCY_QUANTILES,
+    TIME_TO_FIRST_TOKEN,
+    TIME_TO_FIRST_TOKEN_QUANTILES,
+)
+from analytics.experiments.metrics.metric import Direction, Estimand, QuantileMetric, RatioMetric
+from analytics.experiments.metrics.tokens import INPUT_TOKENS, OUTPUT_TOKENS, TOTAL_TOKENS
+
+METRICS: tuple[RatioMetric | QuantileMetric, ...] = (
+    LATENCY,
+    LATENCY_QUANTILES,
+    TIME_TO_FIRST_TOKEN,
+    TIME_TO_FIRST_TOKEN_QUANTILES,
+    ERROR_RATE,
+    COST_PER_CALL,
+    COST_PER_SESSION,
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    TOTAL_TOKENS,
+    CALLS_PER_SESSION,
+)
+
+__all__ = ["METRICS", "Direction", "Estimand", "QuantileMetric", "RatioMetric"]

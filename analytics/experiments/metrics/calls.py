@@ -1,0 +1,5 @@
+"""How many calls a session makes."""
+
+from analytics.experiments.metrics.metric import RatioMetric
+
+CALLS_PER_SESSION = RatioMetric("calls_per_session", "calls", "neutral", "calls")

@@ -1,0 +1,25 @@
+"""One trace: its spans as they are stored, JSON columns unfolded."""
+
+import orjson
+import pyarrow as pa
+
+from analytics.rows import json_value
+from storage import sql
+from storage.engines.duckdb import DuckDBEngine
+
+_JSON_COLUMNS = ("metadata", "attributes", "resource_attributes", "scope_attributes", "events", "links")
+_INTERNAL_COLUMNS = ("project", "date", "content_hash")
+
+
+def trace_spans(engine: DuckDBEngine, project: str, trace_id: str) -> list[dict[str, object]]:
+    """Return the spans of a trace by start time; none where the project has no such trace."""
+    rows: pa.Table = engine.query(sql.load("trace"), {"trace_id": trace_id.lower()}, project=project)
+    return [_span(row) for row in rows.to_pylist()]
+
+
+def _span(row: dict[str, object]) -> dict[str, object]:
+    span = {name: json_value(value) for name, value in row.items() if name not in _INTERNAL_COLUMNS}
+    for name in _JSON_COLUMNS:
+        text = span[name]
+        span[name] = orjson.loads(text) if isinstance(text, str) else None
+    return span

@@ -1,0 +1,1 @@
+"""The trace pipeline: receivers, admission, decoding, processors, the log, and the exporter into the lake."""

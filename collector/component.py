@@ -1,0 +1,78 @@
+"""The contract of the pipeline's parts.
+
+CollectorError
+├── PermanentError    the same input will fail again: a client must not retry
+│   ├── DecodeError       the input is malformed
+│   ├── TooLargeError     the body is beyond the limit, before or after decompression
+│   └── UnsupportedError  its media type or its content encoding is none of ours
+└── RetryableError    the input is fine, the moment is not: a client should retry
+    ├── AdmissionError   too much is in flight
+    ├── LogFullError     the log's disk budget or its disk is full
+    └── DrainingError    the server is shutting down
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import pyarrow as pa
+
+
+class CollectorError(Exception):
+    """The root of what the collector raises."""
+
+
+class PermanentError(CollectorError):
+    """The same input will fail again."""
+
+
+class DecodeError(PermanentError):
+    """The input is malformed; ``field`` says where, as a path such as ``resourceSpans[0].scopeSpans``."""
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+
+
+class TooLargeError(PermanentError):
+    """The body is beyond the limit, before or after decompression."""
+
+
+class UnsupportedError(PermanentError):
+    """The body's media type or content encoding is none of ours."""
+
+
+class RetryableError(CollectorError):
+    """The input is fine, the moment is not; ``retry_after_s`` is the hint for the client."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class AdmissionError(RetryableError):
+    """Too many bytes are in flight."""
+
+
+class LogFullError(RetryableError):
+    """The log can't take more: its budget or its disk is full, or the disk refuses to write."""
+
+
+class DrainingError(RetryableError):
+    """The server is shutting down."""
+
+
+class Component(Protocol):
+    """A part with a life: ``start`` returns when it works, ``stop`` flushes and is safe twice or without ``start``."""
+
+    def start(self) -> None:
+        """Begin to work; raise where that can't be."""
+
+    def stop(self) -> None:
+        """Finish what was taken, then end."""
+
+
+class Consumer(Protocol):
+    """What a batch is handed to."""
+
+    def consume(self, batches: Mapping[str, pa.RecordBatch]) -> None:
+        """Return once the rows, by table name, are on disk and visible; raise RetryableError if none of them are."""

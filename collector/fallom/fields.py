@@ -1,0 +1,137 @@
+"""Reads the fields of a JSON object, and says of a wrong one which it is, what was expected and what was got."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import orjson
+
+from collector.component import DecodeError
+
+TEXT_CHARACTERS_MAX = 1_000_000
+
+
+def load_object(body: bytes) -> dict[str, object]:
+    """Return the JSON object that the body is. Raises DecodeError."""
+    if not body.strip():
+        raise DecodeError("a JSON object expected, got an empty body")
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise DecodeError(f"not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise DecodeError(f"a JSON object expected, got {_shown(document)}")
+    return document
+
+
+class Fields:
+    """The fields of one object. A field that is absent and one that is null are the same."""
+
+    def __init__(self, document: Mapping[str, object]) -> None:
+        self._document = document
+
+    def text(self, name: str) -> str:
+        """Return a required text that is not empty."""
+        value = self.optional_text(name)
+        if value is None:
+            raise DecodeError(f"required, got {_shown(self._document.get(name))}", field=name)
+        return value
+
+    def optional_text(self, name: str) -> str | None:
+        """Return a text, or None where it is absent or empty."""
+        value = self._document.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise DecodeError(f"a string expected, got {_shown(value)}", field=name)
+        if len(value) > TEXT_CHARACTERS_MAX:
+            raise DecodeError(f"at most {TEXT_CHARACTERS_MAX} characters allowed, got {len(value)}", field=name)
+        return value or None
+
+    def integer(self, name: str) -> int:
+        """Return a required integer of 64 bits."""
+        value = self.optional_integer(name)
+        if value is None:
+            raise DecodeError("required, got null", field=name)
+        return value
+
+    def optional_integer(self, name: str) -> int | None:
+        """Return an integer of 64 bits, or None."""
+        value = self._document.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+            raise DecodeError(f"an integer expected, got {_shown(value)}", field=name)
+        return value
+
+    def number(self, name: str) -> float:
+        """Return a required finite number."""
+        value = self.optional_number(name)
+        if value is None:
+            raise DecodeError("required, got null", field=name)
+        return value
+
+    def optional_number(self, name: str) -> float | None:
+        """Return a finite number, or None."""
+        value = self._document.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise DecodeError(f"a number expected, got {_shown(value)}", field=name)
+        return value
+
+    def optional_bool(self, name: str) -> bool | None:
+        """Return a truth value, or None."""
+        value = self._document.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise DecodeError(f"true or false expected, got {_shown(value)}", field=name)
+        return value
+
+    def mapping(self, name: str) -> dict[str, object]:
+        """Return a required object."""
+        value = self.optional_mapping(name)
+        if value is None:
+            raise DecodeError("required, got null", field=name)
+        return value
+
+    def optional_mapping(self, name: str) -> dict[str, object] | None:
+        """Return an object, or None."""
+        value = self._document.get(name)
+        if value is not None and not isinstance(value, dict):
+            raise DecodeError(f"an object expected, got {_shown(value)}", field=name)
+        return value
+
+    def texts(self, name: str) -> list[str] | None:
+        """Return a list of texts, or None."""
+        value = self._document.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise DecodeError(f"a list of strings expected, got {_shown(value)}", field=name)
+        return value
+
+    def hex_id(self, name: str, digits: int) -> str:
+        """Return a required id in lowercase hex digits, not all zeros."""
+        value = self.text(name).lower()
+        if len(value) != digits or not set(value) <= set("0123456789abcdef"):
+            raise DecodeError(f"{digits} hex digits expected, got {_shown(value)}", field=name)
+        if not value.strip("0"):
+            raise DecodeError("must not be all zeros", field=name)
+        return value
+
+    def time(self, name: str) -> datetime:
+        """Return a required ISO 8601 time of the years 1971 to 2261; one without an offset is UTC."""
+        value = self.text(name)
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise DecodeError(f"an ISO 8601 time expected, got {_shown(value)}", field=name) from error
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time
+        if not 1970 < time.year < 2262:
+            raise DecodeError(f"a year from 1971 to 2261 expected, got {_shown(value)}", field=name)
+        return time.astimezone(UTC)
+
+
+def _shown(value: object) -> str:
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

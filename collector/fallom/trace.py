@@ -1,0 +1,113 @@
+"""The flat Fallom trace: one call to a model, a tool or anything else, as one JSON object."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import orjson
+
+from collector.component import DecodeError
+from collector.fallom.fields import Fields
+from collector.fallom.raw import raw_columns
+from collector.otlp.wire import content_hash, partition_day
+from collector.promote import as_count, promote
+from collector.request import Decoded, Receipt, Request
+
+REQUIRED = (
+    "config_key",
+    "session_id",
+    "trace_id",
+    "span_id",
+    "name",
+    "start_time",
+    "end_time",
+    "duration_ms",
+    "status",
+)
+_STATUS_CODES = {"OK": "ok", "ERROR": "error"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DURATION_MS_MAX = 2**63 // 1_000_000 - 1
+
+
+def looks_flat(document: Mapping[str, object]) -> bool:
+    """Return whether a JSON object on the traces path is meant as a flat trace."""
+    return any(name in document for name in REQUIRED)
+
+
+def decode(document: Mapping[str, object], request: Request, receipt: Receipt) -> Decoded:
+    """Return the one span. Raises DecodeError that names the first wrong field."""
+    fields = Fields(document)
+    attributes = fields.optional_mapping("attributes") or {}
+    promoted = promote({**attributes, **request.headers}, "")
+    # Of the columns that several sources can fill, the trace's own fields win, then its attributes, then raw bodies.
+    columns = {**raw_columns(attributes), **promoted, **_own_columns(fields)}
+    hashed = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    return Decoded("spans", [{**columns, **_identity(fields, attributes, request, receipt, hashed)}])
+
+
+def _identity(
+    fields: Fields, attributes: Mapping[str, object], request: Request, receipt: Receipt, hashed: bytes
+) -> dict[str, object]:
+    start_time = fields.time("start_time")
+    fields.time("end_time")
+    duration_ms = fields.number("duration_ms")
+    metadata = fields.optional_mapping("metadata")
+    return {
+        "project": request.project,
+        "date": partition_day(start_time.date(), receipt.received_at.date()),
+        "trace_id": fields.hex_id("trace_id", 32),
+        "span_id": fields.hex_id("span_id", 16),
+        "parent_span_id": fields.hex_id("parent_span_id", 16) if fields.optional_text("parent_span_id") else None,
+        "name": fields.text("name"),
+        "kind": "client",
+        "start_time": start_time,
+        "start_time_unix_nano": _unix_nano(start_time),
+        "duration_ns": round(duration_ms * 1e6) if 0 <= duration_ms <= _DURATION_MS_MAX else None,
+        "status_code": _status(fields),
+        "status_message": fields.optional_text("error_message"),
+        "tags": fields.texts("tags"),
+        "metadata": orjson.dumps(metadata).decode() if metadata is not None else None,
+        "attributes": orjson.dumps(attributes).decode(),
+        "resource_attributes": "{}",
+        "scope_name": "fallom",
+        "scope_version": fields_version(attributes),
+        "received_at": receipt.received_at,
+        "content_hash": content_hash(hashed),
+    }
+
+
+def fields_version(attributes: Mapping[str, object]) -> str | None:
+    """Return the version of the client's wire format, which it sends as an attribute."""
+    version = attributes.get("fallom.sdk_version")
+    return version if isinstance(version, str) else None
+
+
+def _own_columns(fields: Fields) -> dict[str, object]:
+    first_token_ms = fields.optional_number("time_to_first_token_ms")
+    # The clients send the model that answered, but of a failed call the one that was asked for.
+    model_column = "request_model" if _status(fields) == "error" else "response_model"
+    columns = {
+        "config_key": fields.text("config_key"),
+        "session_id": fields.text("session_id"),
+        "customer_id": fields.optional_text("customer_id"),
+        "operation": fields.optional_text("kind"),
+        model_column: fields.optional_text("model"),
+        "is_streaming": fields.optional_bool("is_streaming"),
+        "time_to_first_token_ns": as_count(round(first_token_ms * 1e6)) if first_token_ms is not None else None,
+        "prompt_key": fields.optional_text("prompt_key"),
+        "prompt_version": fields.optional_integer("prompt_version"),
+        "prompt_ab_test_key": fields.optional_text("prompt_ab_test_key"),
+        "prompt_variant_index": fields.optional_integer("prompt_variant_index"),
+    }
+    return {name: value for name, value in columns.items() if value is not None}
+
+
+def _status(fields: Fields) -> str:
+    status = fields.text("status")
+    if status not in _STATUS_CODES:
+        raise DecodeError(f"OK or ERROR expected, got {status!r}", field="status")
+    return _STATUS_CODES[status]
+
+
+def _unix_nano(time: datetime) -> int:
+    elapsed = time - _EPOCH
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000_000 + elapsed.microseconds * 1000

@@ -1,0 +1,103 @@
+"""Reads the body of an HTTP request: admitted byte by byte, decompressed, never beyond the limit."""
+
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from starlette.requests import ClientDisconnect, Request
+
+from collector.admission import Admission
+from collector.component import (
+    CollectorError,
+    DecodeError,
+    RetryableError,
+    TooLargeError,
+    UnsupportedError,
+)
+
+_CHUNK_BYTES = 256 * 1024
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+class BodyReader:
+    """Reads bodies within a limit each and a budget for all."""
+
+    def __init__(self, admission: Admission, body_bytes_max: int) -> None:
+        self._admission = admission
+        self._body_bytes_max = body_bytes_max
+
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
+        """Give the decompressed body; its bytes count as in flight until the block ends.
+
+        Raises TooLargeError, AdmissionError, UnsupportedError, DecodeError for a broken compressed stream.
+        """
+        admitted = 0
+        try:
+            raw = bytearray()
+            self._check_length(request.headers)
+            async for chunk in request.stream():
+                self._check_size(len(raw) + len(chunk))
+                self._admission.acquire(len(chunk))
+                admitted += len(chunk)
+                raw += chunk
+            encoding = request.headers.get("content-encoding", "identity").strip().lower()
+            if encoding in ("identity", ""):
+                yield bytes(raw)
+                return
+            body = decompress(bytes(raw), encoding, self._body_bytes_max)
+            self._admission.acquire(len(body))
+            admitted += len(body)
+            yield body
+        except ClientDisconnect as error:
+            raise DecodeError("the client left before its body was read") from error
+        finally:
+            self._admission.release(admitted)
+
+    def _check_length(self, headers: Mapping[str, str]) -> None:
+        length = headers.get("content-length", "")
+        if length.isdigit():
+            self._check_size(int(length))
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self._body_bytes_max:
+            raise TooLargeError(f"the body is larger than {self._body_bytes_max} bytes, the limit: send it in parts")
+
+
+def decompress(data: bytes, encoding: str, bytes_max: int) -> bytes:
+    """Return the data decompressed, stopping at ``bytes_max``."""
+    if encoding not in _WINDOW_BITS:
+        raise UnsupportedError(f"content-encoding {encoding!r} is not supported: use gzip, deflate or identity")
+    result = bytearray()
+    while data:
+        stream = zlib.decompressobj(_WINDOW_BITS[encoding])
+        try:
+            while data and not stream.eof:
+                result += stream.decompress(data, _CHUNK_BYTES)
+                data = stream.unconsumed_tail or stream.unused_data
+                if len(result) > bytes_max:
+                    raise TooLargeError(f"the body decompresses to more than {bytes_max} bytes, the limit")
+        except zlib.error as error:
+            raise DecodeError(f"the body is not valid {encoding}: {error}") from error
+        if not stream.eof:
+            raise DecodeError(f"the body is not valid {encoding}: it ends in the middle")
+    return bytes(result)
+
+
+def http_status(error: CollectorError) -> int:
+    """Return the HTTP status code of a refusal."""
+    if isinstance(error, RetryableError):
+        return 503
+    if isinstance(error, TooLargeError):
+        return 413
+    return 415 if isinstance(error, UnsupportedError) else 400
+
+
+def retry_headers(error: CollectorError) -> dict[str, str]:
+    """Return the hint when to try again, where that helps."""
+    return {"Retry-After": f"{error.retry_after_s:.0f}"} if isinstance(error, RetryableError) else {}
+
+
+def fallom_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the X-Fallom-* headers, names in lowercase."""
+    return {name: value for name, value in headers.items() if name.startswith("x-fallom-")}

@@ -1,0 +1,1 @@
+"""OTLP: from its two encodings to rows, and the answers to its clients."""

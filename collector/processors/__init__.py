@@ -1,0 +1,19 @@
+"""What is done to batches between decode and disk, in order: one line a processor."""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from collector.processors.normalise import normalise
+from collector.processors.price import price
+
+Processor = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+PROCESSORS: dict[str, tuple[Processor, ...]] = {"spans": (normalise, price)}
+
+
+def process(table: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows as the table's processors leave them."""
+    for processor in PROCESSORS.get(table, ()):
+        rows = processor(rows)
+    return rows

@@ -1,0 +1,1 @@
+"""What the data looks like: Arrow schemas, attribute dialects, the models of the HTTP API. Imports nothing of ours."""

@@ -1,0 +1,28 @@
+"""OpenInference (Arize Phoenix)."""
+
+from schemas.dialects.dialect import Dialect, Source
+
+OPENINFERENCE = Dialect(
+    "openinference",
+    (
+        Source("provider", 30, "llm.provider"),
+        Source("provider", 40, "llm.system"),
+        Source("request_model", 20, "llm.request.model_name"),
+        Source("response_model", 40, "llm.response.model_name"),
+        Source("response_model", 50, "llm.model_name"),
+        Source("response_model", 60, "llm.response.model"),
+        Source("input_tokens", 40, "llm.token_count.prompt"),
+        Source("output_tokens", 40, "llm.token_count.completion"),
+        Source("total_tokens", 30, "llm.token_count.total"),
+        Source("cache_read_tokens", 60, "llm.token_count.prompt_details.cache_read"),
+        Source("cache_write_tokens", 50, "llm.token_count.prompt_details.cache_write"),
+        Source("reasoning_tokens", 50, "llm.token_count.completion_details.reasoning"),
+        Source("reported_cost", 30, "llm.cost.total"),
+        Source("session_id", 40, "session.id"),
+        Source("customer_id", 40, "user.id"),
+        Source("input", 100, "input.value"),
+        Source("output", 100, "output.value"),
+        Source("tool_name", 20, "tool.name"),
+        Source("operation", 30, "openinference.span.kind"),
+    ),
+)

@@ -1,0 +1,32 @@
+"""Vercel's AI SDK: its keys are read only on spans of its own scope, since `ai.` is a common prefix."""
+
+from schemas.dialects.dialect import Dialect, Source
+
+VERCEL = Dialect(
+    "vercel",
+    (
+        Source("provider", 50, "ai.model.provider"),
+        Source("request_model", 30, "ai.model.id"),
+        Source("response_model", 30, "ai.response.model"),
+        Source("input_tokens", 50, "ai.usage.inputTokens"),
+        Source("input_tokens", 60, "ai.usage.promptTokens"),
+        Source("output_tokens", 50, "ai.usage.outputTokens"),
+        Source("output_tokens", 60, "ai.usage.completionTokens"),
+        Source("total_tokens", 40, "ai.usage.totalTokens"),
+        Source("cache_read_tokens", 70, "ai.usage.cachedInputTokens"),
+        Source("reasoning_tokens", 60, "ai.usage.reasoningTokens"),
+        Source("session_id", 70, "ai.telemetry.metadata.sessionId"),
+        Source("customer_id", 90, "ai.telemetry.metadata.userId"),
+        Source("input", 50, "ai.prompt.messages"),
+        Source("input", 51, "ai.prompt"),
+        Source("output", 50, "ai.response.text"),
+        Source("output", 51, "ai.response.toolCalls"),
+        Source("output", 52, "ai.response.object"),
+        Source("time_to_first_token_ns", 50, "ai.response.msToFirstChunk", scale=1e6),
+        Source("time_to_first_token_ns", 51, "ai.stream.msToFirstChunk", scale=1e6),
+        Source("tool_name", 30, "ai.toolCall.name"),
+        Source("operation", 50, "ai.operationId"),
+        Source("finish_reason", 20, "ai.response.finishReason"),
+    ),
+    scope="ai",
+)

@@ -1,0 +1,170 @@
+"""The commands and their flags."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand, SettingsConfigDict, SettingsError
+
+from analytics.rows import json_rows
+from collector.component import CollectorError
+from server.errors import CommandError
+from server.output import print_rows, warn
+from server.serve import PROJECT, serve
+from server.settings import ServerSettings
+from storage.data_directory import DataDirectory
+from storage.engines.duckdb import DuckDBEngine
+from storage.errors import StorageError
+from storage.hot import HotRows
+from storage.lake import Lake
+from storage.registry import document
+from storage.registry.errors import RegistryError
+from storage.registry.registry import Registry
+
+Url = Annotated[str | None, Field(description="Ask a running server, instead of the data directory.")]
+ApiKey = Annotated[str | None, Field(description="The server's key, for --url.")]
+DataDir = Annotated[Path, Field(description="The data directory.")]
+AsJson = Annotated[bool, Field(validation_alias=AliasChoices("json"), description="Print JSON.")]
+
+
+class Serve(ServerSettings):
+    """Start the server: OTLP over gRPC and HTTP, the Fallom clients' API, results and SQL.
+
+    Each setting is a flag, an environment variable (FALLOM_ and its name in capitals), or a line of the TOML file
+    that --config names; the first of these wins.
+    """
+
+    def cli_cmd(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        serve(self)
+
+
+class Apply(BaseModel):
+    """Make the configs, prompts and prompt tests of a YAML file the latest ones; a change makes a new version."""
+
+    file: CliPositionalArg[Path] = Field(description="The YAML file.")
+    url: Url = None
+    api_key: ApiKey = None
+    data_dir: DataDir = Path("./data")
+    as_json: AsJson = False
+
+    def cli_cmd(self) -> None:
+        """Apply the file and print what changed."""
+        wanted = document.load(self.file)
+        if self.url is not None:
+            content = wanted.model_dump(mode="json", by_alias=True, exclude_none=True)
+            changes = _post(self.url, "/apply", content, self.api_key)["changes"]
+        else:
+            data = DataDirectory(self.data_dir)
+            data.create()
+            registry = Registry(data.registry_url)
+            changes = [asdict(change) for change in registry.apply(PROJECT, wanted)]
+            registry.close()
+        columns = ("kind", "key", "version", "action")
+        print_rows(columns, [[change[name] for name in columns] for change in changes], as_json=self.as_json)
+        for change in changes:
+            for warning in change["warnings"]:
+                warn(f"warning: {change['kind']} {change['key']}: {warning}")
+
+
+class Sql(BaseModel):
+    """Ask a read-only SQL question over spans, metrics, exposures and session_rollup."""
+
+    query: CliPositionalArg[str] = Field(description="One SELECT statement.")
+    url: Url = None
+    api_key: ApiKey = None
+    data_dir: DataDir = Path("./data")
+    timeout_s: Annotated[float, Field(gt=0, description="Stop the statement after so long.")] = 60.0
+    rows_max: Annotated[int, Field(ge=1, description="Print so many rows at most.")] = 100_000
+    as_json: AsJson = False
+
+    def cli_cmd(self) -> None:
+        """Print the answer."""
+        answer = (
+            self._from_files() if self.url is None else _post(self.url, "/sql", {"query": self.query}, self.api_key)
+        )
+        print_rows(answer["columns"], answer["rows"], as_json=self.as_json)
+        if answer["truncated"]:
+            warn(f"the answer was cut at {len(answer['rows'])} rows")
+
+    def _from_files(self) -> dict[str, Any]:
+        data = DataDirectory(self.data_dir)
+        if not data.lake.is_dir():
+            raise CommandError(
+                f"{data.path} is no data directory: start a server there first, or name one by --data-dir"
+            )
+        lake = Lake(data.lake)
+        engine = DuckDBEngine(lake, HotRows(data.log, lake, data.writer_id()))
+        answer = engine.query_untrusted(self.query, project=PROJECT, timeout_s=self.timeout_s, rows_max=self.rows_max)
+        return {
+            "columns": answer.rows.schema.names,
+            "rows": json_rows(answer.rows),
+            "truncated": answer.truncated,
+        }
+
+
+class Command(BaseSettings):
+    """A trace pipeline and experiment analytics for LLM applications."""
+
+    model_config = SettingsConfigDict(
+        cli_prog_name="fallom-server", cli_kebab_case=True, cli_implicit_flags=True, cli_hide_none_type=True
+    )
+
+    serve: CliSubCommand[Serve] = Field(description="Start the server.")
+    apply: CliSubCommand[Apply] = Field(description="Load configs, prompts and prompt tests from a YAML file.")
+    sql: CliSubCommand[Sql] = Field(description="Ask a read-only SQL question.")
+
+    def cli_cmd(self) -> None:
+        """Run the command that was named."""
+        CliApp.run_subcommand(self)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; an error is one line on stderr and exit code 1, a wrong flag or setting 2."""
+    try:
+        CliApp.run(Command, cli_args=list(sys.argv[1:] if arguments is None else arguments))
+    except ValidationError as error:
+        _end(2, *(_flag_problem(problem) for problem in error.errors()))
+    except SettingsError as error:
+        _end(2, str(error))
+    except (CommandError, StorageError, RegistryError, CollectorError, OSError) as error:
+        logging.getLogger("fallom").debug("the command failed", exc_info=True)
+        _end(1, str(error))
+    except KeyboardInterrupt:
+        _end(130, "interrupted")
+
+
+def _end(code: int, *lines: str) -> None:
+    for line in lines:
+        warn(f"fallom-server: {line}")
+    sys.exit(code)
+
+
+def _flag_problem(problem: Any) -> str:
+    place = ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0])
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    got = "" if "got" in message else f", got {problem.get('input')!r}"
+    return f"{place}: {message}{got}"
+
+
+def _post(url: str, path: str, content: object, api_key: str | None) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        response = httpx.post(url.rstrip("/") + path, json=content, headers=headers, timeout=120)
+    except httpx.HTTPError as error:
+        raise CommandError(f"{url} can't be reached: {error}") from error
+    except httpx.InvalidURL as error:
+        raise CommandError(f"url: {error}, got {url!r}") from error
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = {}
+    if response.is_success and isinstance(answer, dict):
+        return answer
+    message = answer.get("error", {}).get("message") if isinstance(answer, dict) else None
+    raise CommandError(message or f"{url}{path} answered {response.status_code}")

@@ -1,0 +1,187 @@
+"""``fallom-server serve``: opens the data directory and both ports, runs until it is told to stop, drains."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from analytics.api import errors, experiments, registry, sql, traces
+from collector.admission import Admission
+from collector.exporters.lake import LakeExporter
+from collector.http_body import BodyReader
+from collector.pipeline import Pipeline
+from collector.receivers import fallom_http, otlp_http
+from collector.receivers.otlp_grpc import OtlpGrpcReceiver
+from collector.window import SpanIdentity, SpanWindow
+from server.errors import CommandError
+from server.settings import ServerSettings, is_loopback, split_address
+from storage import sql as statements
+from storage.data_directory import DataDirectory
+from storage.engines.duckdb import DuckDBEngine
+from storage.hot import HotRows
+from storage.lake import Lake
+from storage.registry.registry import Registry
+
+PROJECT = "default"
+DRAIN_S_MAX = 20
+logger = logging.getLogger("fallom")
+
+
+class Parts:
+    """The parts of one server, made in the order of their dependencies and stopped in the reverse order."""
+
+    def __init__(self, settings: ServerSettings, data: DataDirectory) -> None:
+        self.registry = Registry(data.registry_url)
+        lake = Lake(data.lake)
+        writer_id = data.writer_id()
+        self.engine = DuckDBEngine(lake, HotRows(data.log, lake, writer_id))
+        self.exporter = LakeExporter(
+            lake,
+            data.log,
+            writer_id,
+            flush_interval_s=settings.flush_interval_s,
+            segment_bytes_max=settings.segment_bytes_max,
+            log_bytes_max=settings.log_bytes_max,
+            window=SpanWindow(settings.dedup_window_spans),
+            recent_spans=lambda: recent_spans(self.engine, settings.dedup_window_spans),
+        )
+        self.pipeline = Pipeline(self.exporter)
+        self.admission = Admission(settings.in_flight_bytes_max)
+        self.grpc = OtlpGrpcReceiver(
+            self.pipeline, self.admission, settings.grpc, body_bytes_max=settings.body_bytes_max
+        )
+        self.app = application(self, settings)
+
+    def start(self) -> None:
+        """Take over the log, begin to take requests."""
+        self.exporter.start()
+        self.pipeline.start()
+        self.grpc.start()
+
+    def stop(self) -> None:
+        """Answer what was taken, commit it, close."""
+        self.grpc.stop()
+        self.pipeline.stop()
+        self.exporter.stop()
+        self.engine.close()
+        self.registry.close()
+
+
+def serve(settings: ServerSettings) -> None:
+    """Run the server until SIGTERM or SIGINT; return when all that was acknowledged is committed."""
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    _refuse_open_doors(settings)
+    data = DataDirectory(settings.data_dir)
+    data.create()
+    data.lock()
+    with _listening(settings.http) as listener:
+        parts = Parts(settings, data)
+        try:
+            parts.start()
+            asyncio.run(_run(parts, listener))
+        finally:
+            parts.stop()
+            data.unlock()
+    logger.info("stopped; all that was acknowledged is committed")
+
+
+def application(parts: Parts, settings: ServerSettings) -> FastAPI:
+    """Return the one HTTP application: receivers, registry, analytics."""
+    app = FastAPI(title="Fallom server", version="0.1.0", docs_url=None, redoc_url=None)
+    bodies = BodyReader(parts.admission, settings.body_bytes_max)
+    app.router.routes.extend(otlp_http.routes(parts.pipeline, bodies))
+    app.router.routes.extend(fallom_http.routes(parts.pipeline, bodies, parts.registry.knows_config))
+    app.include_router(registry.router(parts.registry))
+    app.include_router(experiments.router(parts.engine, parts.registry))
+    app.include_router(traces.router(parts.engine))
+    app.include_router(sql.router(parts.engine, timeout_s=settings.sql_timeout_s, rows_max=settings.sql_rows_max))
+    errors.install(app)
+    return app
+
+
+def recent_spans(engine: DuckDBEngine, spans_max: int) -> list[SpanIdentity]:
+    """Return the identities of the latest spans of all projects, oldest first."""
+    rows = engine.query(statements.load("recent_spans"), {"limit": spans_max}, project=None)
+    return [tuple(row.values()) for row in reversed(rows.to_pylist())]
+
+
+class _WithProject:
+    """Puts the caller's project on each request. No key is defined yet, so everybody is ``default``."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["project"] = PROJECT
+        await self._app(scope, receive, send)
+
+
+class _HttpServer(uvicorn.Server):
+    """Uvicorn, without its own signal handlers: the drain here has more to do than close a port."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _run(parts: Parts, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        _WithProject(parts.app), log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_S_MAX
+    )
+    http = _HttpServer(config)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    serving = asyncio.create_task(http.serve(sockets=[listener]))
+    while not http.started and not serving.done():
+        await asyncio.sleep(0.005)
+    if http.started:
+        _announce(parts, listener)
+        ending = asyncio.create_task(stopping.wait())
+        await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        logger.info("stopping: no new requests; answering those that are in")
+        http.should_exit = True
+        await asyncio.to_thread(parts.grpc.stop)
+    await serving
+
+
+def _announce(parts: Parts, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
+    print(f"ready http=http://{host}:{port} grpc={parts.grpc.address}", flush=True)  # noqa: T201 - the contract's line
+
+
+def _refuse_open_doors(settings: ServerSettings) -> None:
+    for name, address in (("http", settings.http), ("grpc", settings.grpc)):
+        if not is_loopback(split_address(address)[0]):
+            raise CommandError(
+                f"{name}: {address} can be reached from other machines, but no API key is defined, so anyone could "
+                "read and write: listen on 127.0.0.1, and put a proxy that authenticates before it"
+            )
+
+
+@contextmanager
+def _listening(address: str) -> Iterator[socket.socket]:
+    host, port = split_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+        yield listener
+    except OSError as error:
+        raise CommandError(f"can't listen on {address} for HTTP: {error.strerror or error}") from error
+    finally:
+        listener.close()

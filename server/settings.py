@@ -1,0 +1,111 @@
+"""The server's settings: by flag, by FALLOM_* environment variable, or by TOML file, in this order."""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from server.errors import CommandError
+
+MIB = 1024 * 1024
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class ServerSettings(BaseSettings):
+    """What ``fallom-server serve`` can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="FALLOM_", extra="ignore", validate_default=False)
+
+    config: Annotated[Path | None, Field(description="TOML file with any of these settings.")] = None
+    http: Annotated[str, Field(description="HOST:PORT of the HTTP port; port 0 takes any free one.")] = "127.0.0.1:4318"
+    grpc: Annotated[str, Field(description="HOST:PORT of the OTLP/gRPC port; port 0 takes any free one.")] = (
+        "127.0.0.1:4317"
+    )
+    data_dir: Annotated[Path, Field(description="Where everything is kept; made if missing.")] = Path("./data")
+    flush_interval_s: Annotated[
+        float, Field(gt=0, le=3600, description="Acknowledged rows are committed to the lake within so many seconds.")
+    ] = 5.0
+    segment_bytes_max: Annotated[
+        int, Field(ge=64 * 1024, description="A log segment of this size is committed before its time.")
+    ] = 64 * MIB
+    log_bytes_max: Annotated[
+        int, Field(ge=MIB, description="Disk for a table's rows not yet committed; beyond it requests are refused.")
+    ] = 4096 * MIB
+    body_bytes_max: Annotated[
+        int, Field(ge=1024, le=1024 * MIB, description="The largest request body, before and after decompression.")
+    ] = 64 * MIB
+    in_flight_bytes_max: Annotated[
+        int, Field(ge=1024, description="Bytes of all requests in flight; beyond it requests are refused.")
+    ] = 256 * MIB
+    dedup_window_spans: Annotated[
+        int, Field(ge=0, description="How many of the latest spans are remembered to recognise a client's retry.")
+    ] = 200_000
+    sql_timeout_s: Annotated[float, Field(gt=0, le=3600, description="A SQL statement is stopped after so long.")] = (
+        30.0
+    )
+    sql_rows_max: Annotated[int, Field(ge=1, description="A SQL answer is cut at so many rows.")] = 100_000
+    log_level: Annotated[str, Field(description="debug, info, warning or error.")] = "info"
+
+    @field_validator("http", "grpc")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        split_address(value)
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_level(cls, value: str) -> str:
+        if value.lower() not in LOG_LEVELS:
+            raise ValueError(f"one of {', '.join(LOG_LEVELS)} expected")
+        return value.lower()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the TOML file behind flags and environment."""
+        named = init_settings().get("config") or os.environ.get("FALLOM_CONFIG")
+        if not named:
+            return (init_settings, env_settings)
+        return (init_settings, env_settings, _toml(settings_cls, Path(named)))
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT; an IPv6 host stands in brackets. Raises ValueError."""
+    host, separator, port = address.rpartition(":")
+    if not separator or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"HOST:PORT expected, such as 127.0.0.1:4318, got {address!r}")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach the host's address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _toml(settings_cls: type[BaseSettings], path: Path) -> TomlConfigSettingsSource:
+    if not path.is_file():
+        raise CommandError(f"config: no file {path}")
+    source = TomlConfigSettingsSource(settings_cls, toml_file=path)
+    unknown = sorted(set(source.toml_data) - set(settings_cls.model_fields))
+    if unknown:
+        raise CommandError(
+            f"config: {path}: unknown setting {unknown[0]!r}; there are: {', '.join(settings_cls.model_fields)}"
+        )
+    return source

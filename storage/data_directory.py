@@ -1,0 +1,72 @@
+"""The data directory: where on disk everything lies, and who may write there."""
+
+import fcntl
+import os
+import uuid
+from pathlib import Path
+
+from storage.errors import DataDirectoryError
+
+
+class DataDirectory:
+    """The layout under one folder: ``log/``, ``lake/``, ``registry.sqlite3``.
+
+    The writer id marks this directory's commits in the lake's transaction log; it is made once and lives in the log's
+    folder, since it belongs to the segments' numbers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.log = self.path / "log"
+        self.lake = self.path / "lake"
+        self.registry_url = f"sqlite:///{self.path / 'registry.sqlite3'}"
+        self._lock_descriptor: int | None = None
+
+    def create(self) -> None:
+        """Make the folders. Raises DataDirectoryError where they can't be made or written to."""
+        try:
+            for folder in (self.path, self.log, self.lake):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = self.log / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise DataDirectoryError(f"data directory {self.path} can't be written: {error.strerror}") from error
+
+    def lock(self) -> None:
+        """Keep other servers out for as long as this process lives. Raises DataDirectoryError where one is there."""
+        descriptor = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR, 0o640)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise DataDirectoryError(
+                f"data directory {self.path} is in use by another server (process {holder or 'unknown'})"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        self._lock_descriptor = descriptor
+
+    def unlock(self) -> None:
+        """Let another server in; safe twice."""
+        if self._lock_descriptor is not None:
+            os.close(self._lock_descriptor)
+            self._lock_descriptor = None
+
+    def writer_id(self) -> str:
+        """Return the id of this directory's writer, made at the first call."""
+        path = self.log / "writer_id"
+        if not path.exists():
+            draft = path.with_suffix(f".{os.getpid()}")
+            draft.write_text(uuid.uuid4().hex)
+            with draft.open() as file:
+                os.fsync(file.fileno())
+            # A link, unlike a rename, fails where another process was first.
+            try:
+                path.hardlink_to(draft)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return path.read_text().strip()

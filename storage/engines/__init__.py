@@ -1,0 +1,1 @@
+"""Engines: SQL over committed and hot rows."""

@@ -1,0 +1,38 @@
+"""What can go wrong in storage.
+
+StorageError
+├── SegmentError      a segment file that is not what it should be
+├── LakeError         a table that can't be read or committed to
+├── DataDirectoryError  a data directory that can't be used
+└── QueryError        a statement that can't be answered
+    ├── QueryRefusedError   not allowed, or not SQL
+    └── QueryTimeoutError   stopped at its time limit
+"""
+
+
+class StorageError(Exception):
+    """The root of what storage raises."""
+
+
+class SegmentError(StorageError):
+    """A segment file is not what it should be."""
+
+
+class LakeError(StorageError):
+    """A table can't be read or committed to."""
+
+
+class DataDirectoryError(StorageError):
+    """The data directory can't be used."""
+
+
+class QueryError(StorageError):
+    """A statement can't be answered."""
+
+
+class QueryRefusedError(QueryError):
+    """A statement is not allowed, or is not SQL."""
+
+
+class QueryTimeoutError(QueryError):
+    """A statement was stopped at its time limit."""

@@ -1,0 +1,56 @@
+"""Warnings about resources that are valid, yet may not do what was meant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from schemas.api.registry import Config, Prompt, PromptTest
+
+PERCENT = 100.0
+
+
+def warnings(resource: Config | Prompt | PromptTest) -> tuple[str, ...]:
+    """Return what an author should know about ``resource``: each a path, a fact, and its effect."""
+    found: list[str] = []
+    if isinstance(resource, Config | PromptTest):
+        found += _weight_warnings(resource.weights())
+    if isinstance(resource, Config):
+        found += [*_name_warnings(resource), *_rule_warnings(resource), *_key_warnings(resource.key)]
+    return tuple(found)
+
+
+def _weight_warnings(weights: Sequence[float]) -> Iterable[str]:
+    total = math.fsum(weights)
+    # The published clients walk the weights as they are, in percent of all sessions.
+    if total < PERCENT and not math.isclose(total, PERCENT, abs_tol=1e-6):
+        yield f"variants: weights sum to {total:.10g}, not 100: the last variant takes the rest"
+    elif total > PERCENT and not math.isclose(total, PERCENT, abs_tol=1e-6):
+        yield f"variants: weights sum to {total:.10g}, not 100: what goes beyond 100 gets no sessions"
+
+
+def _name_warnings(config: Config) -> Iterable[str]:
+    if not isinstance(config.variants, dict):
+        return
+    names = list(config.variants)
+    # JavaScript puts an object's whole-number names first, in numeric order: its clients would walk another list.
+    numbers = sorted((name for name in names if _is_array_index(name)), key=int)
+    if names != numbers + [name for name in names if not _is_array_index(name)]:
+        yield "variants: JavaScript clients reorder names that are whole numbers: give the variants other names"
+
+
+def _is_array_index(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and str(int(name)) == name and int(name) < 2**32 - 1
+
+
+def _rule_warnings(config: Config) -> Iterable[str]:
+    rules = config.targeting.rules if config.targeting else ()
+    for index, rule in enumerate(rules):
+        if not rule.conditions:
+            yield f"targeting.rules[{index}].conditions: without conditions the rule takes every session"
+
+
+def _key_warnings(key: str) -> Iterable[str]:
+    unsafe = [character for character in "?#%" if character in key]
+    if unsafe:
+        yield f"key: published clients put it into a URL as it is: with {unsafe[0]!r} they cannot pin a version"

@@ -1,0 +1,144 @@
+"""The registry's database: connections, transactions, and the driver's errors said in words."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from storage.registry.errors import ConflictError, RegistryBusyError, RegistryError, RegistryUnavailableError
+from storage.registry.tables import metadata
+
+_IMMEDIATE = "registry_immediate"
+
+_SQLITE_REASONS = {
+    "SQLITE_BUSY": "is locked by another process; try again",
+    "SQLITE_LOCKED": "is locked by another process; try again",
+    "SQLITE_NOTADB": "is not a SQLite database; move it away, or give the path of a registry",
+    "SQLITE_CORRUPT": "is damaged; restore it from a backup, or move it away and apply your files again",
+    "SQLITE_CANTOPEN": "cannot be opened; check that its directory exists and may be written",
+    "SQLITE_READONLY": "cannot be written; check the permissions of the file and of its directory",
+    "SQLITE_PERM": "cannot be opened; check the permissions of the file and of its directory",
+    "SQLITE_IOERR": "cannot be read or written: the disk reports an error",
+    "SQLITE_FULL": "cannot be written: the disk is full",
+}
+_BUSY_REASONS = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
+
+
+class Database:
+    """The database at ``url``, its table made on first use; safe in threads, and among processes.
+
+    A writer waits up to ``busy_timeout_ms`` for another, then raises RegistryBusyError.
+    """
+
+    def __init__(self, url: str, *, busy_timeout_ms: int) -> None:
+        parsed = _parsed(url)
+        self._name = parsed.database if _is_sqlite(parsed) else parsed.render_as_string(hide_password=True)
+        self._engine = _engine(parsed, busy_timeout_ms)
+        try:
+            with self.writing() as connection:
+                metadata.create_all(connection)
+        except RegistryError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close every connection; safe twice."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Run the block on one consistent view of the database."""
+        with self._transaction(immediate=False) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Run the block as the only writer; on return it is on disk, on any exception nothing of it is.
+
+        On a database without SQLite's single writer two blocks may run at once: the one that comes second to write a
+        version gets ConflictError.
+        """
+        with self._transaction(immediate=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, *, immediate: bool) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                connection.execution_options(**{_IMMEDIATE: immediate})
+                with connection.begin():
+                    yield connection
+        except IntegrityError as err:
+            raise ConflictError(f"registry {self._name}: another process wrote the same version; try again") from err
+        except SQLAlchemyError as err:
+            raise self._error(err) from err
+
+    def _error(self, err: SQLAlchemyError) -> RegistryError:
+        cause = err.orig if isinstance(err, DBAPIError) else err
+        code = getattr(cause, "sqlite_errorname", None) or ""
+        for reason, text in _SQLITE_REASONS.items():
+            if code.startswith(reason):
+                kind = RegistryBusyError if reason in _BUSY_REASONS else RegistryUnavailableError
+                return kind(f"registry {self._name} {text}")
+        return RegistryUnavailableError(f"registry {self._name} cannot be used: {cause}")
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as err:
+        raise RegistryUnavailableError(
+            "registry URL cannot be read; it must be like sqlite:////var/lib/fallom/registry.sqlite3"
+        ) from err
+
+
+def _is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def _engine(url: URL, busy_timeout_ms: int) -> Engine:
+    shown = url.render_as_string(hide_password=True)
+    if _is_sqlite(url):
+        _make_directory(url)
+        # The driver's time-out is SQLite's busy_timeout, in force before the first statement.
+        engine = create_engine(url, connect_args={"timeout": busy_timeout_ms / 1000})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return create_engine(url, pool_pre_ping=True)
+    except (SQLAlchemyError, ImportError) as err:
+        raise RegistryUnavailableError(f"registry URL {shown} cannot be used: {err}") from err
+
+
+def _make_directory(url: URL) -> None:
+    if not url.database or url.database == ":memory:":
+        raise RegistryUnavailableError("registry URL must name a file, got a SQLite database in memory")
+    directory = Path(url.database).parent
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise RegistryUnavailableError(
+            f"registry {url.database}: its directory cannot be made: {err.strerror}"
+        ) from err
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    # The driver starts no transactions of its own: _begin_sqlite does, and says of which kind.
+    connection.isolation_level = None
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # IMMEDIATE takes the write lock at once: two writers queue up, instead of one failing when it comes to write.
+    immediate = connection.get_execution_options().get(_IMMEDIATE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,121 @@
+"""The segment format: a file of acknowledged rows of one table, an Arrow IPC stream with a checksum a batch.
+
+Theory of operation. A segment is written by one process, append by append, and may be read by any other at the same
+time. Every append is one IPC message; its custom metadata holds the xxh3-64 of the whole message, computed while that
+field holds zeros, so that a flipped bit anywhere in the message shows. The file stays a plain Arrow stream: Polars,
+DuckDB and pyarrow read it as it is.
+
+A reader walks the messages. It ends at the first one that is not there in full: the torn tail of a write that a crash
+cut short, which was never acknowledged, or one that is just being written. A whole message whose checksum is wrong is
+reported, never skipped in silence.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import xxhash
+
+from storage.errors import SegmentError
+
+SUFFIX = ".arrow"
+_CHECKSUM_KEY = "checksum"
+_CHECKSUM_MARK = b"xxh3_64:"
+_CHECKSUM_BLANK = b"0" * 16
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One message of a segment: where it lies in the file, and its rows (None where its checksum is wrong)."""
+
+    offset: int
+    end: int
+    rows: pa.RecordBatch | None
+
+
+def segment_path(directory: Path, number: int) -> Path:
+    """Return the path of a segment; names sort as numbers do."""
+    return directory / f"{number:012d}{SUFFIX}"
+
+
+def segment_numbers(directory: Path) -> list[int]:
+    """Return the numbers of the segments in a directory, ascending."""
+    return sorted(int(path.stem) for path in directory.glob(f"*{SUFFIX}") if path.stem.isdigit())
+
+
+def encode_header(schema: pa.Schema) -> bytes:
+    """Return the bytes that begin a segment: the stream's schema message."""
+    return bytes(schema.serialize())
+
+
+def encode_frame(rows: pa.RecordBatch) -> bytes:
+    """Return the bytes of one append: an IPC message that bears its own checksum."""
+    sink = pa.BufferOutputStream()
+    writer = pa.ipc.new_stream(sink, rows.schema)
+    writer.write_batch(rows, custom_metadata={_CHECKSUM_KEY: _CHECKSUM_MARK + _CHECKSUM_BLANK})
+    frame = bytearray(memoryview(sink.getvalue())[len(encode_header(rows.schema)) :])
+    place = _checksum_place(frame)
+    frame[place] = _checksum(frame)
+    return bytes(frame)
+
+
+def read_frames(path: Path, schema: pa.Schema) -> Iterator[Frame]:
+    """Yield the whole frames of a segment in order, from a memory map; end at the first that is torn.
+
+    Raises SegmentError where the file's header is whole but of another schema, FileNotFoundError where it is gone.
+    """
+    if path.stat().st_size == 0:
+        return
+    with pa.memory_map(str(path)) as source:
+        buffer = source.read_buffer()
+    reader = pa.BufferReader(buffer)
+    header = _read_message(reader)
+    if header is None:
+        return
+    found = pa.ipc.read_schema(header)
+    if not found.equals(schema):
+        raise SegmentError(
+            f"{path}: its columns are not those of this version; expected {schema.names}, got {found.names}"
+        )
+    while True:
+        offset = reader.tell()
+        message = _read_message(reader)
+        if message is None:
+            return
+        end = reader.tell()
+        yield Frame(offset, end, _verified_rows(buffer[offset:end], message, schema))
+
+
+def read_rows(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
+    """Return the rows of a segment as far as they are whole and their checksums right."""
+    return [frame.rows for frame in read_frames(path, schema) if frame.rows is not None]
+
+
+def _read_message(reader: pa.BufferReader) -> pa.ipc.Message | None:
+    try:
+        return pa.ipc.read_message(reader)
+    except (EOFError, OSError, pa.ArrowInvalid):
+        return None
+
+
+def _verified_rows(frame: pa.Buffer, message: pa.ipc.Message, schema: pa.Schema) -> pa.RecordBatch | None:
+    copy = bytearray(frame)
+    place = _checksum_place(copy)
+    stored = bytes(copy[place])
+    copy[place] = _CHECKSUM_BLANK[: len(stored)]
+    if stored != _checksum(copy):
+        return None
+    return pa.ipc.read_record_batch(message, schema)
+
+
+def _checksum(frame: bytearray) -> bytes:
+    return xxhash.xxh3_64_hexdigest(frame).encode()
+
+
+def _checksum_place(frame: bytearray) -> slice:
+    """Find the 16 hex digits in a message's metadata, which holds no text of users; an empty slice without any."""
+    metadata_end = 8 + int.from_bytes(frame[4:8], "little")
+    mark = frame.find(_CHECKSUM_MARK, 0, metadata_end)
+    start = mark + len(_CHECKSUM_MARK)
+    return slice(start, start + 16) if mark >= 0 else slice(0, 0)

@@ -1,0 +1,26 @@
+-- The custom metrics of the sessions in the experiment: of each name, the latest value.
+SELECT
+    session_id,
+    arm,
+    name,
+    latest.value_type AS value_type,
+    latest.value_double AS value_double,
+    latest.value_string AS value_string
+FROM (
+    SELECT
+        metrics.session_id,
+        cohort.arm,
+        metrics.name,
+        arg_max(
+            {
+                'value_type': metrics.value_type,
+                'value_double': metrics.value_double,
+                'value_string': metrics.value_string
+            },
+            metrics.event_time
+        ) AS latest
+    FROM metrics
+    JOIN cohort USING (session_id)
+    WHERE metrics.config_key = $config_key
+    GROUP BY metrics.session_id, cohort.arm, metrics.name
+)

@@ -1,0 +1,78 @@
+"""Registry documents for tests: any valid one (a hypothesis strategy), and a few small ones."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+from hypothesis import strategies as st
+
+names = st.text(string.ascii_letters + string.digits + "-_.:/é日 ", min_size=1, max_size=12).filter(
+    lambda name: name == name.strip()
+)
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
+weights = st.integers(1, 100) | st.floats(0.001, 100)
+scalars = texts | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-1e9, 1e9)
+
+
+@st.composite
+def conditions(draw: st.DrawFn) -> dict[str, Any]:
+    operator = draw(st.sampled_from(["eq", "neq", "in", "nin", "contains", "startsWith", "endsWith"]))
+    values = {"eq": scalars, "neq": scalars, "in": st.lists(scalars, min_size=1), "nin": st.lists(scalars, min_size=1)}
+    return {"field": draw(names), "operator": operator, "value": draw(values.get(operator, texts))}
+
+
+def targetings(count: int) -> st.SearchStrategy[dict[str, Any]]:
+    index = st.integers(0, count - 1)
+    target = st.fixed_dictionaries({"field": names, "value": scalars, "variantIndex": index})
+    rule = st.fixed_dictionaries({"conditions": st.lists(conditions(), max_size=3), "variantIndex": index})
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "enabled": st.booleans(),
+            "individualTargets": st.lists(target, max_size=2),
+            "rules": st.lists(rule, max_size=2),
+        },
+    )
+
+
+@st.composite
+def configs(draw: st.DrawFn, key: str) -> dict[str, Any]:
+    models = draw(st.lists(names, min_size=1, max_size=4, unique=True))
+    variants: Any = [{"model": model, "weight": draw(weights)} for model in models]
+    if draw(st.booleans()):
+        variants = {f"{number}-{variant['model']}": variant for number, variant in enumerate(variants)}
+    config = {"key": key, "variants": variants}
+    if draw(st.booleans()):
+        config["targeting"] = draw(targetings(len(models)))
+    return config
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict[str, Any]:
+    """Return a valid document as plain data; its prompt tests name prompts of its own."""
+    prompt_keys = draw(st.lists(names, max_size=3, unique=True))
+    test_keys = draw(st.lists(names, max_size=2, unique=True)) if prompt_keys else []
+    return {
+        "configs": [draw(configs(key)) for key in draw(st.lists(names, max_size=3, unique=True))],
+        "prompts": [{"key": key, "system_prompt": draw(texts), "user_template": draw(texts)} for key in prompt_keys],
+        "prompt_ab_tests": [
+            {"key": key, "variants": [{"prompt_key": prompt, "weight": draw(weights)} for prompt in prompt_keys]}
+            for key in test_keys
+        ],
+    }
+
+
+def config(key: str = "summarizer", weight: float = 50) -> dict[str, Any]:
+    """Return a config of two models whose first has the given weight."""
+    return {"key": key, "variants": [{"model": "a", "weight": weight}, {"model": "b", "weight": 100 - weight}]}
+
+
+def prompt(key: str = "welcome", text: str = "Hello {{name}}") -> dict[str, Any]:
+    """Return a prompt whose user template is the given text."""
+    return {"key": key, "system_prompt": "You are brief.", "user_template": text}
+
+
+def prompt_test(key: str = "welcome-test", **variant: Any) -> dict[str, Any]:
+    """Return a prompt test of one variant."""
+    return {"key": key, "variants": [{"prompt_key": "welcome", "weight": 100, **variant}]}
