@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo serve test check format lint types contracts lock clean
+.PHONY: setup demo serve test check format lint types contracts docs lock clean
 
 setup: $(STAMP)
 
@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml sdk/pyproject.toml requirements.lock
 	@touch $(STAMP)
 
 demo: setup
-	$(BIN)/python -m examples.demo.run
+	$(BIN)/python examples/demo/run.py
 
 serve: setup
 	$(BIN)/fallom-server serve
@@ -36,6 +36,10 @@ types: setup
 
 contracts: setup
 	$(BIN)/lint-imports
+
+# Write the pages that are made from the code.
+docs: setup
+	$(BIN)/python -m docs.generate
 
 # Resolve the lock anew, for all platforms and Python versions.
 lock: setup

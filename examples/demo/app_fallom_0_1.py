@@ -12,7 +12,7 @@ from opentelemetry.trace import get_tracer_provider
 from sessions import (
     CONFIG_KEY,
     DELIVERY_SECONDS_MAX,
-    PROMPT_TEST_KEY,
+    PROMPT_KEY,
     Conversation,
     Played,
     join_senders,
@@ -51,8 +51,7 @@ def play_one(client: OpenAI, conversation: Conversation) -> Played:
     # get() has set the session, but knows no customer.
     trace.set_session(CONFIG_KEY, conversation.session_id, customer_id=conversation.customer_id)
     usages = [
-        answer(client, model, conversation.session_id, question, stream=turn % 2 == 1)
-        for turn, question in enumerate(conversation.questions)
+        answer(client, model, question, stream=turn % 2 == 1) for turn, question in enumerate(conversation.questions)
     ]
     served = [usage for usage in usages if usage is not None]
     errors = len(usages) - len(served)
@@ -68,9 +67,9 @@ def play_one(client: OpenAI, conversation: Conversation) -> Played:
     )
 
 
-def answer(client: OpenAI, model: str, session_id: str, question: str, *, stream: bool) -> Any:
+def answer(client: OpenAI, model: str, question: str, *, stream: bool) -> Any:
     """Return the usage of one answer, or None where the provider failed."""
-    prompt = prompts.get_ab(PROMPT_TEST_KEY, session_id, {"question": question})
+    prompt = prompts.get(PROMPT_KEY, {"question": question})
     messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
     try:
         if not stream:

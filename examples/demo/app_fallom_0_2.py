@@ -11,7 +11,7 @@ from typing import Any
 from openai import APIStatusError, OpenAI
 from sessions import (
     CONFIG_KEY,
-    PROMPT_TEST_KEY,
+    PROMPT_KEY,
     Conversation,
     Played,
     join_senders,
@@ -55,7 +55,7 @@ def play_one(client: OpenAI, conversation: Conversation) -> Played:
     # Wrapping changes the client it is given: each session gets a copy, on the same connections.
     wrapped = session.wrap_openai(client.with_options())
     model = models.get(CONFIG_KEY, conversation.session_id, customer_id=conversation.customer_id)
-    usages = [answer(wrapped, model, conversation.session_id, question) for question in conversation.questions]
+    usages = [answer(wrapped, model, question) for question in conversation.questions]
     served = [usage for usage in usages if usage is not None]
     errors = len(usages) - len(served)
     metrics = scores(model, conversation.mood, errors)
@@ -70,9 +70,9 @@ def play_one(client: OpenAI, conversation: Conversation) -> Played:
     )
 
 
-def answer(client: OpenAI, model: str, session_id: str, question: str) -> Any:
+def answer(client: OpenAI, model: str, question: str) -> Any:
     """Return the usage of one answer, or None where the provider failed."""
-    prompt = prompts.get_ab(PROMPT_TEST_KEY, session_id, {"question": question})
+    prompt = prompts.get(PROMPT_KEY, {"question": question})
     messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
     try:
         return client.chat.completions.create(model=model, messages=messages).usage

@@ -41,20 +41,20 @@ class Child:
         waits = {self._ready, self._reading}
         await asyncio.wait(waits, timeout=READY_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
         if not self._ready.done():
-            raise ChildError(self._told(f"did not get ready within {READY_SECONDS_MAX:.0f} s"))
+            raise ChildError(self.told(f"did not get ready within {READY_SECONDS_MAX:.0f} s"))
         return dict(field.split("=", 1) for field in self._ready.result().split()[1:])
 
     async def succeed(self) -> str:
         """Wait for the end and return the last line; raise ``ChildError`` unless the exit code is 0."""
         code = await self._end()
         if code != 0:
-            raise ChildError(self._told(f"ended with exit code {code}"))
+            raise ChildError(self.told(f"ended with exit code {code}"))
         return self._last_lines[-1] if self._last_lines else ""
 
     async def outlive(self) -> None:
         """Never return; raise ``ChildError`` when the process ends, however it does."""
         code = await self._end()
-        raise ChildError(self._told(f"ended before the demo did, with exit code {code}"))
+        raise ChildError(self.told(f"ended before the demo did, with exit code {code}"))
 
     async def stop(self) -> None:
         """Ask the process to end, wait, and raise ``ChildError`` unless its exit code is 0; nothing if it has ended."""
@@ -65,9 +65,9 @@ class Child:
             code = await asyncio.wait_for(asyncio.shield(self._end()), STOP_SECONDS_MAX)
         except TimeoutError:
             self.send(signal.SIGKILL)
-            raise ChildError(self._told(f"did not end within {STOP_SECONDS_MAX:.0f} s of SIGTERM: killed")) from None
+            raise ChildError(self.told(f"did not end within {STOP_SECONDS_MAX:.0f} s of SIGTERM: killed")) from None
         if code != 0:
-            raise ChildError(self._told(f"ended with exit code {code} on SIGTERM, 0 expected"))
+            raise ChildError(self.told(f"ended with exit code {code} on SIGTERM, 0 expected"))
 
     def send(self, signal_number: int) -> None:
         """Send a signal to the process and all that it has started, if it still runs."""
@@ -88,7 +88,8 @@ class Child:
                 self._ready.set_result(line)
             self._on_line(line)
 
-    def _told(self, event: str) -> str:
+    def told(self, event: str) -> str:
+        """Return a message on what befell the process, with its last lines."""
         lines = "\n  ".join(self._last_lines) or "(no output)"
         return f"{self.name} {event}. Its last lines:\n  {lines}"
 

@@ -125,10 +125,10 @@ async def _run(options: argparse.Namespace, children: Children, data_directory: 
                 server, url = await _demonstrate(options, console, children, data_directory)
             console.print(f"\nAll of it took {time.monotonic() - started:.0f} s.")
             if options.keep_running:
-                console.print(
-                    f"The server stays up at {url} until Ctrl-C; its data is in {data_directory}.", soft_wrap=True
-                )
-                await server.outlive()
+                where = f"at {url} until Ctrl-C; its data is in {data_directory}"
+                console.print(f"The server stays up {where}.", soft_wrap=True)
+                with contextlib.suppress(asyncio.CancelledError):
+                    await server.outlive()
     except TimeoutError as error:
         raise DemoError(f"not done after {options.timeout_seconds:.0f} s; all its processes are stopped.") from error
     except asyncio.CancelledError:
@@ -183,7 +183,7 @@ async def _demonstrate(
     started = time.monotonic()
     played = await _while_alive(services, _play(options, console, children, environment))
     console.print(f"Played in {time.monotonic() - started:.1f} s: {_account(played)}.\n")
-    await _while_alive(services, _show(console, url, played))
+    await _while_alive(services, _show(console, server, url, played))
     return server, url
 
 
@@ -199,7 +199,7 @@ async def _play(
                     advance(app.title, int(line.split()[1]))
 
             load = ["--sessions", str(totals[app.title]), "--concurrency", str(options.concurrency)]
-            named = {**environment, "OTEL_SERVICE_NAME": f"demo-{Path(app.script).stem}"}
+            named = {**environment, "OTEL_SERVICE_NAME": f"demo-{app.title.replace(' ', '-')}"}
             return await (await children.start(app.title, [*_command(app), *load], named, on_line)).succeed()
 
         reports = await asyncio.gather(*(play(app) for app in APPS))
@@ -215,22 +215,22 @@ def _command(app: App) -> list[str]:
     return [str(interpreter), str(HERE / app.script)]
 
 
-async def _show(console: Console, url: str, played: Mapping[str, float]) -> None:
+async def _show(console: Console, server: Child, url: str, played: Mapping[str, float]) -> None:
     headers = {"Authorization": f"Bearer {API_KEY}"}
     # The system's proxies are not asked: all is on this machine.
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
-        results = await _results(client, played)
+        results = await _results(client, server, played)
         console.print(results_table(results))
-        answer = _body(await client.post("/sql", json={"query": QUERY}))
+        answer = _body(await client.post("/sql", json={"query": QUERY}), server)
         console.print(query_table(QUERY, answer))
     _check(results, played)
 
 
-async def _results(client: httpx.AsyncClient, played: Mapping[str, float]) -> dict[str, Any]:
+async def _results(client: httpx.AsyncClient, server: Child, played: Mapping[str, float]) -> dict[str, Any]:
     """Return the results as soon as they hold all that was played, at the latest after ten seconds."""
     deadline = time.monotonic() + VISIBLE_SECONDS_MAX
     while True:
-        results = _body(await client.get(f"/experiments/{EXPERIMENT}/results"))
+        results = _body(await client.get(f"/experiments/{EXPERIMENT}/results"), server)
         if time.monotonic() > deadline or all(
             _counted(results, what) == played[what] for what in ("sessions", "calls")
         ):
@@ -238,9 +238,10 @@ async def _results(client: httpx.AsyncClient, played: Mapping[str, float]) -> di
         await asyncio.sleep(POLL_SECONDS)
 
 
-def _body(response: httpx.Response) -> dict[str, Any]:
+def _body(response: httpx.Response, server: Child) -> dict[str, Any]:
     if not response.is_success:
-        raise DemoError(f"{response.request.url.path} answered {response.status_code}: {response.text}")
+        event = f"answered {response.status_code} to {response.request.url.path}: {response.text}"
+        raise DemoError(server.told(event))
     body: dict[str, Any] = response.json()
     return body
 

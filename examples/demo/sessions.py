@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 CONFIG_KEY = "support-agent"
-PROMPT_TEST_KEY = "support-tone"
+PROMPT_KEY = "support-reply"
 TURNS_MAX = 4
 TOPICS = ("the delivery", "a refund", "the invoice", "an exchange", "the warranty")
 DELIVERY_SECONDS_MAX = 30.0

@@ -123,10 +123,8 @@ def _define(connection: duckdb.DuckDBPyConnection, view: View, project: str | No
     sources = [f"SELECT {columns} FROM {hot_name}"]  # noqa: S608 - names from the schema
     if view.files:
         files = ", ".join(_quoted(path) for path in view.files)
-        sources.append(
-            f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = true, "  # noqa: S608 - paths are quoted
-            "hive_types = {'date': DATE}, union_by_name = true)"
-        )
+        partition = ", hive_partitioning = true, hive_types = {'date': DATE}" if view.table.partition_by else ""
+        sources.append(f"SELECT {columns} FROM read_parquet([{files}], union_by_name = true{partition})")  # noqa: S608 - paths are quoted
     union = " UNION ALL ".join(sources)
     condition = "true" if project is None else f"project = {_quoted(project)}"
     connection.execute(f"CREATE TEMP VIEW {view.table.name} AS SELECT * FROM ({union}) WHERE {condition}")  # noqa: S608 - likewise

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fallom.assignment import BUCKET_COUNT, assign, bucket, targeted_variant, variant_keys, variant_list, walk
+from fallom.assignment import (
+    BUCKET_COUNT,
+    assign,
+    bucket,
+    effective_shares,
+    targeted_variant,
+    variant_keys,
+    variant_list,
+    walk,
+)
 
 HALVES = [{"model": "a", "weight": 50}, {"model": "b", "weight": 50}]
 weights = st.lists(st.floats(0, 100, allow_nan=False), min_size=1, max_size=8)
@@ -211,3 +220,14 @@ def test_both_forms_of_a_config_give_the_same_models_in_the_same_order(session_i
 
 def test_a_config_without_targeting_may_say_so_with_null() -> None:
     assert assign({"variants": HALVES, "targeting": None}, "session-1").model == "a"
+
+
+@given(st.lists(st.floats(0, 120, allow_nan=False) | st.integers(0, 100), min_size=1, max_size=6))
+def test_effective_shares_are_what_the_walk_gives(weights: list[float]) -> None:
+    start = 0
+    for index, share in enumerate(effective_shares(weights)):
+        end = start + round(share * BUCKET_COUNT)
+        if end > start:
+            assert walk(weights, start) == walk(weights, end - 1) == index
+        start = end
+    assert start == BUCKET_COUNT

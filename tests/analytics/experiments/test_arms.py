@@ -1,0 +1,74 @@
+"""The arms of an experiment and the versions that may be counted together."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from analytics.experiments.arms import Experiment, experiment_of
+from storage.registry.resources import ConfigVersion
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def versions(*bodies: dict[str, Any]) -> list[ConfigVersion]:
+    return [ConfigVersion(i + 1, START + timedelta(days=i), body) for i, body in enumerate(bodies)]
+
+
+def even(**more: Any) -> dict[str, Any]:
+    return {"variants": [{"model": "a", "weight": 50}, {"model": "b", "weight": 50}], **more}
+
+
+def canary() -> dict[str, Any]:
+    return {"variants": [{"model": "a", "weight": 95}, {"model": "b", "weight": 5}]}
+
+
+def made(*bodies: dict[str, Any], version: int | None = None) -> Experiment:
+    experiment = experiment_of("key", versions(*bodies), version)
+    assert experiment is not None
+    return experiment
+
+
+def test_the_latest_version_is_taken_and_a_named_one_where_it_exists() -> None:
+    assert made(even(), canary()).version == 2
+    assert made(even(), canary(), version=1).version == 1
+    assert experiment_of("key", versions(even()), 7) is None
+    assert experiment_of("key", []) is None
+
+
+def test_a_variant_is_keyed_by_its_name_in_an_object_and_by_its_model_in_a_list() -> None:
+    named = made({"variants": {"control": {"model": "a", "weight": 50}, "fast": {"model": "b", "weight": 50}}})
+
+    assert [arm.key for arm in named.arms] == ["control", "fast"]
+    assert [arm.key for arm in made(even()).arms] == ["a", "b"]
+
+
+def test_an_epoch_is_the_unbroken_run_of_versions_that_assign_alike() -> None:
+    bodies = (
+        even(),
+        canary(),
+        even(),
+        even(targeting={"enabled": True, "individualTargets": [], "rules": []}),
+        canary(),
+    )
+
+    assert made(*bodies, version=4).epoch == {3, 4}
+    assert made(*bodies, version=1).epoch == {1}
+    assert made(*bodies).epoch == {5}
+
+
+def test_an_experiment_starts_with_its_epoch() -> None:
+    assert made(canary(), even(), even()).started_at == START + timedelta(days=1)
+
+
+def test_the_share_of_an_arm_is_what_the_walk_gives_it_not_its_weight() -> None:
+    experiment = made({"variants": [{"model": "a", "weight": 30}, {"model": "b", "weight": 30}]})
+
+    assert [arm.share for arm in experiment.arms] == [0.3, 0.7]
+
+
+def test_of_two_variants_with_one_model_the_hash_decides() -> None:
+    variants = {"short": {"model": "m", "weight": 50}, "long": {"model": "m", "weight": 50}}
+    experiment = made({"variants": variants})
+    sessions = [f"s-{i}" for i in range(50)]
+
+    assert [experiment.arm_of_model("m", s) for s in sessions] == [experiment.arm_of_hash(s) for s in sessions]
+    assert experiment.arm_of_model("other", "s-1") is None
