@@ -16,6 +16,8 @@ from collector.component import (
 )
 
 _CHUNK_BYTES = 256 * 1024
+# Many members are legal gzip, but each costs a set-up: a body of empty ones must not keep the server busy.
+_MEMBERS_MAX = 1_000
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
@@ -56,7 +58,7 @@ class BodyReader:
 
     def _check_length(self, headers: Mapping[str, str]) -> None:
         length = headers.get("content-length", "")
-        if length.isdigit():
+        if length.isdecimal():
             self._check_size(int(length))
 
     def _check_size(self, size_bytes: int) -> None:
@@ -69,19 +71,33 @@ def decompress(data: bytes, encoding: str, bytes_max: int) -> bytes:
     if encoding not in _WINDOW_BITS:
         raise UnsupportedError(f"content-encoding {encoding!r} is not supported: use gzip, deflate or identity")
     result = bytearray()
-    while data:
-        stream = zlib.decompressobj(_WINDOW_BITS[encoding])
+    position = 0
+    members = 0
+    while position < len(data):
+        members += 1
+        if members > _MEMBERS_MAX:
+            raise DecodeError(f"the body is not valid {encoding}: more than {_MEMBERS_MAX} members")
         try:
-            while data and not stream.eof:
-                result += stream.decompress(data, _CHUNK_BYTES)
-                data = stream.unconsumed_tail or stream.unused_data
-                if len(result) > bytes_max:
-                    raise TooLargeError(f"the body decompresses to more than {bytes_max} bytes, the limit")
+            position = _decompress_member(data, position, _WINDOW_BITS[encoding], result, bytes_max)
         except zlib.error as error:
             raise DecodeError(f"the body is not valid {encoding}: {error}") from error
-        if not stream.eof:
+        if position < 0:
             raise DecodeError(f"the body is not valid {encoding}: it ends in the middle")
     return bytes(result)
+
+
+def _decompress_member(data: bytes, position: int, window_bits: int, result: bytearray, bytes_max: int) -> int:
+    """Add the member that begins at ``position`` to ``result``; return where the next begins, -1 if it has no end."""
+    stream = zlib.decompressobj(window_bits)
+    view = memoryview(data)
+    while position < len(data) and not stream.eof:
+        # In pieces: what a call leaves over is copied, so a call must not be given the whole rest.
+        piece = view[position : position + _CHUNK_BYTES]
+        result += stream.decompress(piece, _CHUNK_BYTES)
+        position += len(piece) - len(stream.unused_data if stream.eof else stream.unconsumed_tail)
+        if len(result) > bytes_max:
+            raise TooLargeError(f"the body decompresses to more than {bytes_max} bytes, the limit")
+    return position if stream.eof else -1
 
 
 def http_status(error: CollectorError) -> int:

@@ -82,14 +82,20 @@ class SegmentLog:
             return sorted(self._sealed)
 
     def rows(self, number: int) -> pa.Table:
-        """Return the rows of a sealed segment; a frame whose checksum is wrong is copied to quarantine."""
+        """Return the rows of a sealed segment; what can't be read of it is copied to quarantine."""
         path = segment_path(self._directory, number)
         batches = []
+        end = 0
         for frame in read_frames(path, self._schema):
+            end = frame.end
             if frame.rows is None:
                 self._quarantine(path, frame.offset, frame.end, "its checksum is wrong")
             else:
                 batches.append(frame.rows)
+        end = end or len(encode_header(self._schema))
+        size_bytes = path.stat().st_size
+        if size_bytes > end:
+            self._quarantine(path, end, size_bytes, "it can't be read beyond here")
         return pa.Table.from_batches(batches, self._schema)
 
     def remove(self, number: int) -> None:
@@ -166,7 +172,13 @@ class SegmentLog:
         target = folder / f"{self._directory.name}-{path.stem}-{start}.bytes"
         with path.open("rb") as source:
             source.seek(start)
-            target.write_bytes(source.read(end - start))
+            aside = source.read(end - start)
+        # Synced, since the segment itself is cut or removed next.
+        with target.open("wb") as file:
+            file.write(aside)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_directory(folder)
         logger.warning("%s: %s; bytes %d to %d were set aside as %s", path, reason, start, end, target)
 
 

@@ -26,6 +26,7 @@ ROUND_BYTES_MAX = 64 * 1024 * 1024
 _SCHEMAS = {table.name: table.schema for table in LOGGED_TABLES}
 
 _Pending = tuple[Request, "Future[Outcome]"]
+_Decoded = tuple[Decoded, "Future[Outcome]"]
 
 
 class Pipeline:
@@ -35,7 +36,9 @@ class Pipeline:
         self._exporter = exporter
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._draining = threading.Event()
+        # What is queued under this lock is queued before the thread is told to end, and so is answered.
+        self._lock = threading.Lock()
+        self._draining = False
         self._last_unix_us = 0
 
     def start(self) -> None:
@@ -45,19 +48,22 @@ class Pipeline:
 
     def stop(self) -> None:
         """Refuse what comes, answer what was taken, end."""
-        self._draining.set()
+        with self._lock:
+            self._draining = True
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+        self._refuse_rest()
 
     def submit(self, request: Request) -> "Future[Outcome]":
         """Queue a request; its rows are on disk when the future has an Outcome."""
         future: Future[Outcome] = Future()
-        if self._draining.is_set():
-            future.set_exception(DrainingError("the server is shutting down"))
-        else:
-            self._queue.put((request, future))
+        with self._lock:
+            if not self._draining:
+                self._queue.put((request, future))
+                return future
+        future.set_exception(DrainingError("the server is shutting down"))
         return future
 
     def _run(self) -> None:
@@ -66,7 +72,6 @@ class Pipeline:
             pending, running = self._take()
             if pending:
                 self._process(pending)
-        self._refuse_rest()
 
     def _take(self) -> tuple[list[_Pending], bool]:
         """Return all that waits, at least one request, up to ROUND_BYTES_MAX; and whether to go on."""
@@ -84,7 +89,7 @@ class Pipeline:
         return pending, True
 
     def _process(self, pending: list[_Pending]) -> None:
-        decoded: list[tuple[Decoded, Future[Outcome]]] = []
+        decoded: list[_Decoded] = []
         for request, future in pending:
             if not future.set_running_or_notify_cancel():
                 continue  # Its client has gone, unanswered.
@@ -92,8 +97,23 @@ class Pipeline:
                 decoded.append((self._decode(request), future))
             except CollectorError as error:
                 future.set_exception(error)
+        self._export(decoded)
+
+    def _export(self, decoded: list[_Decoded]) -> None:
         try:
-            self._exporter.consume(_batches([rows for rows, _ in decoded]))
+            batches = _batches([rows for rows, _ in decoded])
+        except Exception as error:
+            # One request's rows can't be made a batch of: the others must not fail with it, nor again with its retry.
+            if len(decoded) > 1:
+                for one in decoded:
+                    self._export([one])
+                return
+            logger.exception("a request's rows could not be made a batch of")
+            failure = RetryableError if isinstance(error, MemoryError) else DecodeError
+            _fail(decoded, failure(f"its rows can't be stored: {type(error).__name__}"))
+            return
+        try:
+            self._exporter.consume(batches)
         except RetryableError as error:
             _fail(decoded, error)
         except Exception:
@@ -135,6 +155,6 @@ def _batches(decoded: list[Decoded]) -> dict[str, pa.RecordBatch]:
     }
 
 
-def _fail(decoded: list[tuple[Decoded, "Future[Outcome]"]], error: CollectorError) -> None:
+def _fail(decoded: list[_Decoded], error: CollectorError) -> None:
     for _, future in decoded:
         future.set_exception(error)

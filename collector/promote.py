@@ -40,7 +40,10 @@ def as_text(value: object) -> str | None:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    return orjson.dumps(value).decode() if value else None
+    try:
+        return orjson.dumps(value).decode() if value else None
+    except orjson.JSONEncodeError:
+        return None  # Nested deeper than JSON is written.
 
 
 def as_number(value: object) -> float | int | None:
@@ -52,7 +55,9 @@ def as_number(value: object) -> float | int | None:
             value = float(value) if "." in value or "e" in value.lower() else int(value)
         except ValueError:
             return None
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    if isinstance(value, int):
+        return value
+    return value if isinstance(value, float) and math.isfinite(value) else None
 
 
 def as_count(value: object) -> int | None:

@@ -137,4 +137,7 @@ def _interpreter(directory: Path) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("client_environments: interrupted; what is unfinished is made anew next time.")

@@ -112,7 +112,11 @@ class Command(BaseSettings):
     """A trace pipeline and experiment analytics for LLM applications."""
 
     model_config = SettingsConfigDict(
-        cli_prog_name="fallom-server", cli_kebab_case=True, cli_implicit_flags=True, cli_hide_none_type=True
+        cli_prog_name="fallom-server",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_exit_on_error=False,
     )
 
     serve: CliSubCommand[Serve] = Field(description="Start the server.")
@@ -121,7 +125,7 @@ class Command(BaseSettings):
 
     def cli_cmd(self) -> None:
         """Run the command that was named."""
-        CliApp.run_subcommand(self)
+        CliApp.run_subcommand(self, cli_exit_on_error=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -131,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValidationError as error:
         _end(2, *(_flag_problem(problem) for problem in error.errors()))
     except SettingsError as error:
-        _end(2, str(error))
+        _end(2, str(error).removeprefix("error parsing CLI: "))
     except (CommandError, StorageError, RegistryError, CollectorError, OSError) as error:
         logging.getLogger("fallom").debug("the command failed", exc_info=True)
         _end(1, str(error))

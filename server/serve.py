@@ -175,13 +175,15 @@ def _refuse_open_doors(settings: ServerSettings) -> None:
 def _listening(address: str) -> Iterator[socket.socket]:
     host, port = split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns Nagle's delay off, 40 ms an answer, only for sockets whose protocol is named.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen(2048)
+        try:
+            listener.bind((host, port))
+            listener.listen(2048)
+        except OSError as error:
+            raise CommandError(f"can't listen on {address} for HTTP: {error.strerror or error}") from error
         yield listener
-    except OSError as error:
-        raise CommandError(f"can't listen on {address} for HTTP: {error.strerror or error}") from error
     finally:
         listener.close()

@@ -102,7 +102,10 @@ def is_loopback(host: str) -> bool:
 def _toml(settings_cls: type[BaseSettings], path: Path) -> TomlConfigSettingsSource:
     if not path.is_file():
         raise CommandError(f"config: no file {path}")
-    source = TomlConfigSettingsSource(settings_cls, toml_file=path)
+    try:
+        source = TomlConfigSettingsSource(settings_cls, toml_file=path)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"config: {path} is not valid TOML: {error}") from error
     unknown = sorted(set(source.toml_data) - set(settings_cls.model_fields))
     if unknown:
         raise CommandError(

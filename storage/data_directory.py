@@ -2,10 +2,14 @@
 
 import fcntl
 import os
+import re
 import uuid
 from pathlib import Path
 
 from storage.errors import DataDirectoryError
+
+# Delta and SQLite take a path as a URL and, of these, read another path from it, or none.
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f\[\]\\^|?]|%[0-9a-fA-F]{2}")
 
 
 class DataDirectory:
@@ -24,6 +28,9 @@ class DataDirectory:
 
     def create(self) -> None:
         """Make the folders. Raises DataDirectoryError where they can't be made or written to."""
+        unusable = _UNUSABLE.search(str(self.path))
+        if unusable:
+            raise DataDirectoryError(f"data directory {self.path}: its path must not contain {unusable.group()!r}")
         try:
             for folder in (self.path, self.log, self.lake):
                 folder.mkdir(parents=True, exist_ok=True)

@@ -48,15 +48,15 @@ class Lake:
     def create(self, table: Table) -> None:
         """Make the table if it does not exist."""
         path = self.directory / table.name
-        if DeltaTable.is_deltatable(str(path)):
-            return
-        path.mkdir(parents=True, exist_ok=True)
         try:
+            if DeltaTable.is_deltatable(str(path)):
+                return
+            path.mkdir(parents=True, exist_ok=True)
             DeltaTable.create(
                 path, schema=table.schema, partition_by=list(table.partition_by), name=table.name, mode="ignore"
             )
         except (DeltaError, OSError) as error:
-            raise LakeError(f"table {table.name} can't be made in {path}: {error}") from error
+            raise LakeError(f"table {table.name} can't be made in {path}: {_first_line(error)}") from error
 
     def committed_segment(self, table: Table, writer_id: str) -> int:
         """Return the number of the last segment of this writer in the table; 0 if there is none."""
@@ -66,11 +66,11 @@ class Lake:
         """Append the rows of a segment, once. Return False where the table has that segment already."""
         with self._lock_of(table):
             delta = self._open(table)
-            if (delta.transaction_version(writer_id) or 0) >= segment:
-                return False
-            if rows.num_rows == 0:
-                return True
             try:
+                if (delta.transaction_version(writer_id) or 0) >= segment:
+                    return False
+                if rows.num_rows == 0:
+                    return True
                 write_deltalake(
                     delta,
                     rows.sort_by([(name, "ascending") for name in table.sort_by]),
@@ -79,33 +79,48 @@ class Lake:
                     commit_properties=CommitProperties(app_transactions=[Transaction(writer_id, segment)]),
                 )
             except (DeltaError, OSError) as error:
-                raise LakeError(f"table {table.name}: segment {segment} can't be committed: {error}") from error
+                self._tables.pop(table.name, None)
+                raise LakeError(
+                    f"table {table.name}: segment {segment} can't be committed: {_first_line(error)}"
+                ) from error
             return True
 
     def snapshot(self, table: Table, writer_id: str) -> Snapshot:
         """Return the table as it is now."""
         with self._lock_of(table):
             delta = self._open(table)
-            # Delta names files as URIs, also where they are local paths.
-            files = tuple(unquote(uri) for uri in delta.file_uris())
-            return Snapshot(delta.version(), files, delta.transaction_version(writer_id) or 0)
+            try:
+                # Delta names files as URIs, also where they are local paths.
+                files = tuple(unquote(uri) for uri in delta.file_uris())
+                return Snapshot(delta.version(), files, delta.transaction_version(writer_id) or 0)
+            except (DeltaError, OSError) as error:
+                raise self._unreadable(table, error) from error
 
     def _open(self, table: Table) -> DeltaTable:
         delta = self._tables.get(table.name)
-        path = self.directory / table.name
         try:
             if delta is None:
-                delta = self._tables[table.name] = DeltaTable(path)
+                delta = self._tables[table.name] = DeltaTable(self.directory / table.name)
             else:
                 delta.update_incremental()
         except (DeltaError, OSError) as error:
-            self._tables.pop(table.name, None)
-            raise LakeError(f"table {table.name} can't be read from {path}: {error}") from error
+            raise self._unreadable(table, error) from error
         return delta
+
+    def _unreadable(self, table: Table, error: Exception) -> LakeError:
+        # What is known of the table may be stale: the next call reads it anew.
+        self._tables.pop(table.name, None)
+        path = self.directory / table.name
+        return LakeError(f"table {table.name} can't be read from {path}: {_first_line(error)}")
 
     def _lock_of(self, table: Table) -> threading.Lock:
         with self._lock:
             return self._locks.setdefault(table.name, threading.Lock())
+
+
+def _first_line(error: Exception) -> str:
+    # The rest is a backtrace of the library's own.
+    return str(error).partition("\n")[0]
 
 
 def _writer_properties(table: Table, row_count: int) -> WriterProperties:

@@ -63,7 +63,8 @@ def encode_frame(rows: pa.RecordBatch) -> bytes:
 def read_frames(path: Path, schema: pa.Schema) -> Iterator[Frame]:
     """Yield the whole frames of a segment in order, from a memory map; end at the first that is torn.
 
-    Raises SegmentError where the file's header is whole but of another schema, FileNotFoundError where it is gone.
+    Raises SegmentError where the file's header is whole but of another schema or damaged, FileNotFoundError where it
+    is gone.
     """
     if path.stat().st_size == 0:
         return
@@ -73,11 +74,13 @@ def read_frames(path: Path, schema: pa.Schema) -> Iterator[Frame]:
     header = _read_message(reader)
     if header is None:
         return
-    found = pa.ipc.read_schema(header)
+    try:
+        found = pa.ipc.read_schema(header)
+        names = found.names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise SegmentError(f"{path}: its header is damaged: {error}") from error
     if not found.equals(schema):
-        raise SegmentError(
-            f"{path}: its columns are not those of this version; expected {schema.names}, got {found.names}"
-        )
+        raise SegmentError(f"{path}: its columns are not those of this version; expected {schema.names}, got {names}")
     while True:
         offset = reader.tell()
         message = _read_message(reader)

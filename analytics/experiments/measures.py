@@ -77,7 +77,7 @@ class Measures:
         rows = self._snapshot.query(
             f"SELECT arm, {_sums(x, n)}, fsum({metric.observed or n}) AS observations FROM session_totals GROUP BY arm"  # noqa: S608 - columns are the metrics' own
         )
-        by_arm = {row["arm"]: ArmSums(_ratio_sums(row), row["observations"]) for row in rows.to_pylist()}
+        by_arm = {row["arm"]: _arm_sums(row) for row in rows.to_pylist()}
         return [by_arm.get(arm, ArmSums(RatioSums.empty(), 0.0)) for arm in self._arms]
 
     def quantiles(self, column: str, arm: int, probabilities: Sequence[float]) -> list[float | None]:
@@ -108,7 +108,9 @@ class Measures:
             (
                 probability,
                 value,
-                RatioSums.empty() if value is None else self.sums_at_quantile(metric.column, arm, value),
+                _nothing_known(self._sessions[arm])
+                if value is None
+                else self.sums_at_quantile(metric.column, arm, value),
             )
             for probability, value in zip(metric.probabilities, values, strict=True)
         ]
@@ -141,6 +143,16 @@ def _sums(x: str, n: str) -> str:
         f"count(*) AS sessions, fsum({x}) AS x, fsum({x} * {x}) AS xx, fsum({n}) AS n, fsum({n} * {n}) AS nn,"
         f" fsum({x} * {n}) AS xn"
     )
+
+
+def _arm_sums(row: dict[str, float]) -> ArmSums:
+    # A cost a session of which no call's cost is known is unknown, not zero.
+    sums = _ratio_sums(row) if row["observations"] else _nothing_known(int(row["sessions"]))
+    return ArmSums(sums, row["observations"])
+
+
+def _nothing_known(sessions: int) -> RatioSums:
+    return RatioSums(sessions, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def _ratio_sums(row: dict[str, float]) -> RatioSums:

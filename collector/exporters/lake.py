@@ -94,6 +94,10 @@ class LakeExporter:
                     # The segment stays, its rows stay visible from it, and the next round tries again.
                     logger.error("segment %d of %s is not committed yet: %s", number, table.name, error)  # noqa: TRY400
                     break
+                except Exception:
+                    # Likewise: without this thread nothing would ever be committed again.
+                    logger.exception("segment %d of %s is not committed yet", number, table.name)
+                    break
 
     def _commit_segment(self, table: Table, log: SegmentLog, number: int) -> None:
         rows = log.rows(number)

@@ -1,6 +1,7 @@
 """Reads the fields of a JSON object, and says of a wrong one which it is, what was expected and what was got."""
 
 import math
+import reprlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -133,5 +134,5 @@ class Fields:
 
 
 def _shown(value: object) -> str:
-    text = "null" if value is None else repr(value)
+    text = "null" if value is None else reprlib.repr(value)
     return text if len(text) <= 60 else text[:57] + "…"

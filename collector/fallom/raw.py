@@ -34,6 +34,8 @@ _REASONING = (
 )
 # Only Anthropic's own usage has these keys, and its input count leaves the cache out.
 _ANTHROPIC_CACHE = ("cache_read_input_tokens", "cache_creation_input_tokens")
+# Only Google's own usage has these keys, and its output count leaves the thoughts out.
+_GOOGLE_THOUGHTS = ("thoughtsTokenCount", "thoughts_token_count")
 _PROVIDER_OF_METHOD = {
     "chat.completions.create": "openai",
     "responses.create": "openai",
@@ -61,9 +63,12 @@ def _usage_columns(usage: Mapping[str, object]) -> dict[str, object]:
     input_tokens = _first_count(usage, _INPUT)
     if input_tokens is not None and any(key in usage for key in _ANTHROPIC_CACHE):
         input_tokens += sum(as_count(usage.get(key)) or 0 for key in _ANTHROPIC_CACHE)
+    output_tokens = _first_count(usage, _OUTPUT)
+    if output_tokens is not None:
+        output_tokens += _first_count(usage, _GOOGLE_THOUGHTS) or 0
     return {
         "input_tokens": input_tokens,
-        "output_tokens": _first_count(usage, _OUTPUT),
+        "output_tokens": output_tokens,
         "total_tokens": _first_count(usage, _TOTAL),
         "cache_read_tokens": _first_count(usage, _CACHE_READ),
         "cache_write_tokens": _first_count(usage, _CACHE_WRITE),

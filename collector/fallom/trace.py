@@ -35,12 +35,15 @@ def looks_flat(document: Mapping[str, object]) -> bool:
 
 def decode(document: Mapping[str, object], request: Request, receipt: Receipt) -> Decoded:
     """Return the one span. Raises DecodeError that names the first wrong field."""
+    try:
+        hashed = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise DecodeError("the trace is nested too deep") from error
     fields = Fields(document)
     attributes = fields.optional_mapping("attributes") or {}
     promoted = promote({**attributes, **request.headers}, "")
     # Of the columns that several sources can fill, the trace's own fields win, then its attributes, then raw bodies.
     columns = {**raw_columns(attributes), **promoted, **_own_columns(fields)}
-    hashed = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     return Decoded("spans", [{**columns, **_identity(fields, attributes, request, receipt, hashed)}])
 
 
@@ -61,7 +64,7 @@ def _identity(
         "kind": "client",
         "start_time": start_time,
         "start_time_unix_nano": _unix_nano(start_time),
-        "duration_ns": round(duration_ms * 1e6) if 0 <= duration_ms <= _DURATION_MS_MAX else None,
+        "duration_ns": _nanoseconds(duration_ms),
         "status_code": _status(fields),
         "status_message": fields.optional_text("error_message"),
         "tags": fields.texts("tags"),
@@ -92,7 +95,7 @@ def _own_columns(fields: Fields) -> dict[str, object]:
         "operation": fields.optional_text("kind"),
         model_column: fields.optional_text("model"),
         "is_streaming": fields.optional_bool("is_streaming"),
-        "time_to_first_token_ns": as_count(round(first_token_ms * 1e6)) if first_token_ms is not None else None,
+        "time_to_first_token_ns": as_count(_nanoseconds(first_token_ms)),
         "prompt_key": fields.optional_text("prompt_key"),
         "prompt_version": fields.optional_integer("prompt_version"),
         "prompt_ab_test_key": fields.optional_text("prompt_ab_test_key"),
@@ -106,6 +109,10 @@ def _status(fields: Fields) -> str:
     if status not in _STATUS_CODES:
         raise DecodeError(f"OK or ERROR expected, got {status!r}", field="status")
     return _STATUS_CODES[status]
+
+
+def _nanoseconds(ms: float | None) -> int | None:
+    return round(ms * 1e6) if ms is not None and 0 <= ms <= _DURATION_MS_MAX else None
 
 
 def _unix_nano(time: datetime) -> int:

@@ -5,6 +5,7 @@ Clients in the wild also send snake_case names and the names of enum values, so 
 
 import base64
 import binascii
+import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from collector.component import DecodeError
 
 DEPTH_MAX = 64
-_HEX_FIELDS = frozenset({"trace_id", "span_id", "parent_span_id"})
+_HEX_DIGITS = {"trace_id": 32, "span_id": 16, "parent_span_id": 16}
 _DOUBLES = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _INTEGER_BOUNDS = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
@@ -131,14 +132,21 @@ def _text(field: FieldDescriptor, value: object, place: str) -> str | bytes:
     if field.type != FieldDescriptor.TYPE_BYTES:
         return value
     try:
-        if field.name in _HEX_FIELDS:
-            # An id of a wrong length is the span's own fault, and is judged with the span.
-            return binascii.unhexlify(value[: len(value) & ~1])
+        if field.name in _HEX_DIGITS:
+            return _id(value, _HEX_DIGITS[field.name])
         padded = value.rstrip("=") + "=" * (-len(value.rstrip("=")) % 4)
         return base64.b64decode(padded, altchars=b"-_" if set(value) & set("-_") else None, validate=True)
     except (ValueError, binascii.Error) as error:
-        kind = "hex digits" if field.name in _HEX_FIELDS else "base64"
+        kind = "hex digits" if field.name in _HEX_DIGITS else "base64"
         raise DecodeError(f"{kind} expected, got {_shown(value)}", field=place) from error
+
+
+def _id(digits: str, expected: int) -> bytes:
+    """Return the bytes of an id. One of a wrong length is the span's own fault, and is judged with the span."""
+    if len(digits) % 2:
+        # Half a byte must not make the id right.
+        digits = digits[:-1] if len(digits) + 1 == expected else digits + "0"
+    return binascii.unhexlify(digits)
 
 
 _SCALARS: dict[int, Callable[[FieldDescriptor, object, str], object]] = {
@@ -155,5 +163,5 @@ def _kind(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = reprlib.repr(value)
     return text if len(text) <= 60 else text[:57] + "…"

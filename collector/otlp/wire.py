@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError as ProtobufDecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
-from collector.component import DecodeError
+from collector.component import DecodeError, TooLargeError
 from collector.otlp.attributes import to_dict, to_json
 from collector.promote import promote
 from collector.request import Decoded, Receipt, Request
@@ -23,6 +23,8 @@ UNIX_NANO_MAX = 2**63 - 1
 # A partition is a folder: clients must not be able to make one for every day of history.
 PAST_DAYS_MAX = 400
 FUTURE_DAYS_MAX = 2
+# A resource and a scope stand once in a request, and in the row of each of its spans: 1 MB could become 100 GB.
+SHARED_BYTES_MAX = 64 * 1024 * 1024
 _FIRST_TOKEN_EVENTS = frozenset(
     {
         "First Token Stream Event",
@@ -41,6 +43,7 @@ class _Context:
     scope_name: str
     headers: Mapping[str, str]
     received_day: date
+    size_bytes: int
 
 
 def decode(request: Request, receipt: Receipt) -> Decoded:
@@ -57,10 +60,17 @@ def decode(request: Request, receipt: Receipt) -> Decoded:
 
 
 def decode_message(message: ExportTraceServiceRequest, request: Request, receipt: Receipt) -> Decoded:
-    """Return the spans of a parsed request."""
+    """Return the spans of a parsed request. Raises TooLargeError where its spans share too much."""
     rows: list[dict[str, object]] = []
     reasons: list[str] = []
+    shared_bytes = 0
     for place, span, context in _spans(message, request, receipt):
+        shared_bytes += context.size_bytes
+        if shared_bytes > SHARED_BYTES_MAX:
+            raise TooLargeError(
+                f"{place}: resource, scope and headers, repeated for each span, are larger than {SHARED_BYTES_MAX} "
+                "bytes, the limit: send it in parts"
+            )
         reason = _unusable(span)
         if reason:
             reasons.append(f"{place}.{reason}")
@@ -107,7 +117,9 @@ def _context(resource_spans: ResourceSpans, scope_spans: ScopeSpans, request: Re
         "resource_attributes": to_json(resource),
         "scope_attributes": to_json(to_dict(scope.attributes)) if scope.attributes else None,
     }
-    return _Context(columns, scope.name, request.headers, receipt.received_at.date())
+    shared = (*columns.values(), *request.headers.values())
+    size_bytes = sum(len(value) for value in shared if isinstance(value, str))
+    return _Context(columns, scope.name, request.headers, receipt.received_at.date(), size_bytes)
 
 
 def _unusable(span: Span) -> str:

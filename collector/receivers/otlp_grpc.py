@@ -1,5 +1,6 @@
 """OTLP over gRPC. The bytes are parsed by our decoder: grpcio's own would answer INTERNAL to a malformed message."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -32,6 +33,7 @@ class OtlpGrpcReceiver:
             # Without this two servers could share a port, and each would see a part of the traffic.
             ("grpc.so_reuseport", 0),
         ]
+        _refuse_taken_port(self._requested_address)
         server = grpc.server(ThreadPoolExecutor(WORKERS, "otlp-grpc"), options=options)
         handler = grpc.unary_unary_rpc_method_handler(self._export)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": handler}),))
@@ -64,6 +66,18 @@ class OtlpGrpcReceiver:
             context.set_trailing_metadata((("grpc-status-details-bin", details),))
             context.abort(_code(error), str(error))
         return answers.encode(answers.response(outcome), answers.PROTOBUF)
+
+
+def _refuse_taken_port(address: str) -> None:
+    """Raise OSError where the port can't be had: grpcio would also write to stderr, in words of its own."""
+    host, _, port = address.rpartition(":")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+            probe.listen(1)
+        except OSError as error:
+            raise OSError(f"can't listen on {address} for gRPC: {error.strerror or error}") from error
 
 
 def _code(error: CollectorError) -> grpc.StatusCode:

@@ -15,11 +15,11 @@ from sessions import (
     PROMPT_KEY,
     Conversation,
     Played,
+    account,
     join_senders,
     play,
     read_options,
     report,
-    scores,
 )
 
 import fallom
@@ -53,18 +53,9 @@ def play_one(client: OpenAI, conversation: Conversation) -> Played:
     usages = [
         answer(client, model, question, stream=turn % 2 == 1) for turn, question in enumerate(conversation.questions)
     ]
-    served = [usage for usage in usages if usage is not None]
-    errors = len(usages) - len(served)
-    metrics = scores(model, conversation.mood, errors)
-    trace.span(metrics)
-    return Played(
-        model=model,
-        calls=len(usages),
-        errors=errors,
-        input_tokens=sum(usage.prompt_tokens for usage in served),
-        output_tokens=sum(usage.completion_tokens for usage in served),
-        metrics=metrics,
-    )
+    played = account(model, conversation, usages)
+    trace.span(played.metrics)
+    return played
 
 
 def answer(client: OpenAI, model: str, question: str, *, stream: bool) -> Any:

@@ -14,11 +14,11 @@ from sessions import (
     PROMPT_KEY,
     Conversation,
     Played,
+    account,
     join_senders,
     play,
     read_options,
     report,
-    scores,
 )
 
 import fallom
@@ -56,18 +56,9 @@ def play_one(client: OpenAI, conversation: Conversation) -> Played:
     wrapped = session.wrap_openai(client.with_options())
     model = models.get(CONFIG_KEY, conversation.session_id, customer_id=conversation.customer_id)
     usages = [answer(wrapped, model, question) for question in conversation.questions]
-    served = [usage for usage in usages if usage is not None]
-    errors = len(usages) - len(served)
-    metrics = scores(model, conversation.mood, errors)
-    trace.span(metrics, config_key=CONFIG_KEY, session_id=conversation.session_id)
-    return Played(
-        model=model,
-        calls=len(usages),
-        errors=errors,
-        input_tokens=sum(usage.prompt_tokens for usage in served),
-        output_tokens=sum(usage.completion_tokens for usage in served),
-        metrics=metrics,
-    )
+    played = account(model, conversation, usages)
+    trace.span(played.metrics, config_key=CONFIG_KEY, session_id=conversation.session_id)
+    return played
 
 
 def answer(client: OpenAI, model: str, question: str) -> Any:

@@ -25,10 +25,10 @@ from sessions import (
     Conversation,
     Options,
     Played,
+    account,
     play,
     read_options,
     report,
-    scores,
 )
 
 from fallom.assignment import assign
@@ -91,29 +91,17 @@ def play_one(agent: Agent, conversation: Conversation) -> Played:
     """Answer one customer's questions, streaming every second answer, and record how content they were."""
     session_id = conversation.session_id
     model = assign(agent.config, session_id, customer_id=conversation.customer_id).model
-    exposure = {"config_version": agent.config["version"], "assigned_model": model}
-    agent.post(
-        f"{agent.options.configs_url}/sessions", {"config_key": CONFIG_KEY, "session_id": session_id, **exposure}
-    )
+    session = {"config_key": CONFIG_KEY, "session_id": session_id}
+    exposure = {**session, "config_version": agent.config["version"], "assigned_model": model}
+    agent.post(f"{agent.options.configs_url}/sessions", exposure)
     with agent.tracer.start_as_current_span("support session", attributes=identity(conversation)):
         usages = [
             answer(agent, model, conversation, question, stream=turn % 2 == 1)
             for turn, question in enumerate(conversation.questions)
         ]
-    served = [usage for usage in usages if usage is not None]
-    errors = len(usages) - len(served)
-    metrics = scores(model, conversation.mood, errors)
-    agent.post(
-        f"{agent.options.traces_url}/spans", {"config_key": CONFIG_KEY, "session_id": session_id, "data": metrics}
-    )
-    return Played(
-        model=model,
-        calls=len(usages),
-        errors=errors,
-        input_tokens=sum(usage.prompt_tokens for usage in served),
-        output_tokens=sum(usage.completion_tokens for usage in served),
-        metrics=metrics,
-    )
+    played = account(model, conversation, usages)
+    agent.post(f"{agent.options.traces_url}/spans", {**session, "data": played.metrics})
+    return played
 
 
 def identity(conversation: Conversation) -> dict[str, str]:
@@ -128,7 +116,7 @@ def identity(conversation: Conversation) -> dict[str, str]:
 def answer(agent: Agent, model: str, conversation: Conversation, question: str, *, stream: bool) -> Any:
     """Return the usage of one answer, or None where the provider failed."""
     messages = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": question}]
-    attributes = {
+    attributes: dict[str, Any] = {
         **identity(conversation),
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
@@ -148,17 +136,17 @@ def answer(agent: Agent, model: str, conversation: Conversation, question: str, 
         return None
 
 
-def plain_answer(client: OpenAI, model: str, messages: list[dict[str, str]], span: Span) -> Any:
+def plain_answer(client: OpenAI, model: str, messages: list[Any], span: Span) -> Any:
     """Return the usage of an answer that comes at once."""
-    completion = client.chat.completions.create(model=model, messages=messages)  # type: ignore[call-overload]
+    completion = client.chat.completions.create(model=model, messages=messages)
     record(span, completion, completion.choices[0].message.content)
     return completion.usage
 
 
-def stream_answer(client: OpenAI, model: str, messages: list[dict[str, str]], span: Span) -> Any:
+def stream_answer(client: OpenAI, model: str, messages: list[Any], span: Span) -> Any:
     """Return the usage of a streamed answer, and record when its first chunk came."""
     started = time.perf_counter()
-    chunks = client.chat.completions.create(  # type: ignore[call-overload]
+    chunks = client.chat.completions.create(
         model=model, messages=messages, stream=True, stream_options={"include_usage": True}
     )
     text = ""
@@ -170,7 +158,7 @@ def stream_answer(client: OpenAI, model: str, messages: list[dict[str, str]], sp
     return chunk.usage
 
 
-def record(span: Span, response: Any, text: str) -> None:
+def record(span: Span, response: Any, text: str | None) -> None:
     """Set what the response tells: a completion, or the last chunk of a stream."""
     usage = response.usage
     output = [{"role": "assistant", "parts": [{"type": "text", "content": text}], "finish_reason": "stop"}]

@@ -13,7 +13,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 STOP_SECONDS_MAX = 15.0
 READY_SECONDS_MAX = 60.0
@@ -38,18 +38,17 @@ class Child:
 
     async def ready(self) -> dict[str, str]:
         """Return the fields of the line that starts with ``ready``: ``name=value``, apart by spaces."""
-        waits = {self._ready, self._reading}
+        waits: set[asyncio.Future[Any]] = {self._ready, self._reading}
         await asyncio.wait(waits, timeout=READY_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
         if not self._ready.done():
             raise ChildError(self.told(f"did not get ready within {READY_SECONDS_MAX:.0f} s"))
         return dict(field.split("=", 1) for field in self._ready.result().split()[1:])
 
-    async def succeed(self) -> str:
-        """Wait for the end and return the last line; raise ``ChildError`` unless the exit code is 0."""
+    async def succeed(self) -> None:
+        """Wait for the end; raise ``ChildError`` unless the exit code is 0."""
         code = await self._end()
         if code != 0:
             raise ChildError(self.told(f"ended with exit code {code}"))
-        return self._last_lines[-1] if self._last_lines else ""
 
     async def outlive(self) -> None:
         """Never return; raise ``ChildError`` when the process ends, however it does."""
@@ -118,15 +117,20 @@ class Children:
         on_line: Callable[[str], None] = lambda _line: None,
     ) -> Child:
         """Start a process whose standard output and error are read line by line."""
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env=dict(environment),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=LINE_BYTES_MAX,
-            start_new_session=True,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                env=dict(environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                limit=LINE_BYTES_MAX,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ChildError(
+                f"{name}: {command[0]} cannot be run ({error.strerror}): run `make setup` first."
+            ) from error
         child = Child(name, process, on_line)
         self._children.append(child)
         return child

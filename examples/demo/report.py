@@ -23,7 +23,7 @@ def results_table(results: Mapping[str, Any]) -> Group:
     control = experiment.get("control") or keys[0]
     treatments = [key for key in keys if key != control]
     title = f"Experiment {experiment['key']}, config version {experiment.get('config_version', '?')}"
-    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("metric", no_wrap=True)
     table.add_column("")
     for key in keys:
@@ -52,8 +52,8 @@ def query_table(query: str, answer: Mapping[str, Any]) -> Group:
 
 
 def _metric_row(metric: Mapping[str, Any], keys: Sequence[str], treatments: Sequence[str]) -> list[str]:
-    # A call costs so little that a thousand are easier to read.
-    factor = 1000 if metric.get("unit") == "USD" else 1
+    # A call costs so little that a thousand are easier to read; so are percent than shares.
+    factor = {"USD": 1000, "ratio": 100}.get(str(metric.get("unit")), 1)
     estimates = {variant["key"]: variant for variant in metric["variants"]}
     comparisons = {comparison["variant"]: comparison for comparison in metric.get("comparisons", ())}
     cells = [escape(metric["name"]), _statistic(metric, factor)]
@@ -66,9 +66,12 @@ def _metric_row(metric: Mapping[str, Any], keys: Sequence[str], treatments: Sequ
 
 def _statistic(metric: Mapping[str, Any], factor: int) -> str:
     unit = str(metric.get("estimand", "")).removeprefix("per_")
+    if metric.get("unit") == "ratio":
+        return "percent"
     if factor > 1:
         return f"per {factor:,} {unit}s"
-    return f"{metric['statistic']} per {unit}" if unit == "session" else str(metric["statistic"])
+    statistic = str(metric["statistic"])
+    return f"{statistic} per {unit}" if (statistic, unit) == ("mean", "session") else statistic
 
 
 def _estimate(found: Mapping[str, Any] | None, factor: int, form: Callable[[float, float], str]) -> str:
@@ -79,7 +82,7 @@ def _estimate(found: Mapping[str, Any] | None, factor: int, form: Callable[[floa
     interval = found.get("ci")
     if not interval or None in interval:
         return form(estimate, estimate)
-    low, high = (form(factor * bound, estimate) for bound in interval)
+    low, high = (form(factor * bound, estimate).removesuffix("%") for bound in interval)
     return f"{form(estimate, estimate)} [dim]\\[{low}, {high}][/dim]"
 
 

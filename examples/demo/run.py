@@ -32,16 +32,17 @@ from examples.client_environments import environment
 HERE = Path(__file__).resolve().parent
 SERVER = (str(Path(sys.executable).parent / "fallom-server"),)
 CONFIG = HERE / "config.yaml"
-EXPERIMENT = "support-agent"
+RESULTS = "/experiments/support-agent/results"
 API_KEY = "demo"
 VISIBLE_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.1
 LOST_SHARE_MAX = 0.01
-WIDTH_ELSEWHERE = 120  # of tables where the output is no terminal
+COUNTS = ("sessions", "calls")
+WIDTH_ELSEWHERE = 126  # of tables where the output is no terminal
 # What would point a client elsewhere than at the demo's own server, or change what it sends.
 FOREIGN_SETTINGS = ("FALLOM_", "OTEL_", "OPENAI_", "PYTHONPATH", "PYTHONHOME")
 QUERY = """\
-SELECT coalesce(service_name, '(none named)') AS service,
+SELECT coalesce(service_name, scope_name) AS service,
        coalesce(request_model, response_model) AS model,
        count(*) AS calls,
        count(*) FILTER (status_code = 'error') AS errors,
@@ -76,19 +77,28 @@ class DemoError(RuntimeError):
     """The demo did not end as it should; the message says how."""
 
 
+class InterruptedDemoError(DemoError):
+    """A signal ended the demo."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(f"ended by {number.name}; all its processes are stopped.")
+        self.exit_code = 128 + number
+
+
 def main() -> None:
     """Run the demo; exit with 0 only if all of it went well."""
     options = _options()
     children = Children()
     try:
         with _data_directory(options.data_dir) as data_directory:
-            asyncio.run(_run(options, children, data_directory))
-    except KeyboardInterrupt:
-        _fail("interrupted; all its processes are stopped.", code=130)
+            try:
+                asyncio.run(_run(options, children, data_directory))
+            finally:
+                children.kill()
+    except InterruptedDemoError as error:
+        _fail(str(error), code=error.exit_code)
     except (ChildError, DemoError, httpx.HTTPError) as error:
         _fail(str(error) or type(error).__name__)
-    finally:
-        children.kill()
 
 
 def _options() -> argparse.Namespace:
@@ -118,7 +128,7 @@ def _fail(message: str, *, code: int = 1) -> None:
 async def _run(options: argparse.Namespace, children: Children, data_directory: Path) -> None:
     started = time.monotonic()
     console = Console(width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
-    terminated = _cancel_on_sigterm()
+    received = _cancel_on_signals()
     try:
         async with children:
             async with asyncio.timeout(options.timeout_seconds):
@@ -132,24 +142,27 @@ async def _run(options: argparse.Namespace, children: Children, data_directory: 
     except TimeoutError as error:
         raise DemoError(f"not done after {options.timeout_seconds:.0f} s; all its processes are stopped.") from error
     except asyncio.CancelledError:
-        if terminated.is_set():
-            raise DemoError("ended by SIGTERM; all its processes are stopped.") from None
-        raise
+        raise InterruptedDemoError(received[0]) from None
     if options.data_dir:
         console.print(f"The data is kept in {data_directory}.", soft_wrap=True)
 
 
-def _cancel_on_sigterm() -> asyncio.Event:
-    task = asyncio.current_task()
-    terminated = asyncio.Event()
+def _cancel_on_signals() -> list[signal.Signals]:
+    """Cancel this task at the first Ctrl-C or SIGTERM, and return where they are noted.
 
-    def terminate() -> None:
-        terminated.set()
-        if task is not None:
+    Later ones change nothing: the processes are being stopped then, which has a time limit.
+    """
+    task = asyncio.current_task()
+    received: list[signal.Signals] = []
+
+    def receive(number: signal.Signals) -> None:
+        received.append(number)
+        if task is not None and len(received) == 1:
             task.cancel()
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
-    return terminated
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, receive, number)
+    return received
 
 
 async def _demonstrate(
@@ -174,39 +187,44 @@ async def _demonstrate(
     await _while_alive(services, apply.succeed())
 
     console.print(f"Server at {url}, gRPC at {addresses['grpc']}; fake provider at {provider_url}.", soft_wrap=True)
-    environment = _environment() | {
+    settings = _environment() | {
         **dict.fromkeys(("FALLOM_TRACES_URL", "FALLOM_CONFIGS_URL", "FALLOM_PROMPTS_URL"), url),
         "FALLOM_GRPC": addresses["grpc"],
         "FALLOM_API_KEY": API_KEY,
         "DEMO_PROVIDER_URL": provider_url,
     }
-    started = time.monotonic()
-    played = await _while_alive(services, _play(options, console, children, environment))
-    console.print(f"Played in {time.monotonic() - started:.1f} s: {_account(played)}.\n")
-    await _while_alive(services, _show(console, server, url, played))
+    # The system's proxies are not asked: all is on this machine.
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
+        before = _counts(_body(await client.get(RESULTS), server))
+        started = time.monotonic()
+        played = await _while_alive(services, _play(options, console, children, settings))
+        console.print(f"Played in {time.monotonic() - started:.1f} s: {_account(played)}.\n")
+        await _while_alive(services, _show(console, client, server, before + played))
     return server, url
 
 
 async def _play(
-    options: argparse.Namespace, console: Console, children: Children, environment: Mapping[str, str]
+    options: argparse.Namespace, console: Console, children: Children, settings: Mapping[str, str]
 ) -> Counter[str]:
+    """Run the apps, all at once, and return the sums of what they report."""
+    sums: Counter[str] = Counter()
     totals = {app.title: max(1, round(app.share * options.sessions)) for app in APPS}
     with progress(console, totals) as advance:
 
-        async def play(app: App) -> str:
+        async def play(app: App) -> None:
             def on_line(line: str) -> None:
                 if line.startswith("session "):
                     advance(app.title, int(line.split()[1]))
+                elif line.startswith("{"):
+                    for by_model in json.loads(line)["models"].values():
+                        sums.update(by_model)
 
             load = ["--sessions", str(totals[app.title]), "--concurrency", str(options.concurrency)]
-            named = {**environment, "OTEL_SERVICE_NAME": f"demo-{app.title.replace(' ', '-')}"}
-            return await (await children.start(app.title, [*_command(app), *load], named, on_line)).succeed()
+            named = {**settings, "OTEL_SERVICE_NAME": f"demo-{app.title.replace(' ', '-')}"}
+            await (await children.start(app.title, [*_command(app), *load], named, on_line)).succeed()
 
-        reports = await asyncio.gather(*(play(app) for app in APPS))
-    sums: Counter[str] = Counter()
-    for report in reports:
-        for by_model in json.loads(report)["models"].values():
-            sums.update(by_model)
+        await asyncio.gather(*(play(app) for app in APPS))
     return sums
 
 
@@ -215,25 +233,25 @@ def _command(app: App) -> list[str]:
     return [str(interpreter), str(HERE / app.script)]
 
 
-async def _show(console: Console, server: Child, url: str, played: Mapping[str, float]) -> None:
-    headers = {"Authorization": f"Bearer {API_KEY}"}
-    # The system's proxies are not asked: all is on this machine.
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
-        results = await _results(client, server, played)
-        console.print(results_table(results))
-        answer = _body(await client.post("/sql", json={"query": QUERY}), server)
-        console.print(query_table(QUERY, answer))
-    _check(results, played)
+async def _show(console: Console, client: httpx.AsyncClient, server: Child, expected: Counter[str]) -> None:
+    """Print the results and a query's answer; raise where the server counts something else than was played."""
+    results = await _results(client, server, expected)
+    console.print(results_table(results))
+    answer = _body(await client.post("/sql", json={"query": QUERY}), server)
+    console.print(query_table(QUERY, answer))
+    for what, count in _counts(results).items():
+        # The published clients give up in silence what the server does not take within a second or five.
+        if abs(count - expected[what]) > LOST_SHARE_MAX * expected[what]:
+            raise DemoError(f"the server counts {count:,} {what}, but the apps played {expected[what]:,}.")
 
 
-async def _results(client: httpx.AsyncClient, server: Child, played: Mapping[str, float]) -> dict[str, Any]:
+async def _results(client: httpx.AsyncClient, server: Child, expected: Counter[str]) -> dict[str, Any]:
     """Return the results as soon as they hold all that was played, at the latest after ten seconds."""
     deadline = time.monotonic() + VISIBLE_SECONDS_MAX
     while True:
-        results = _body(await client.get(f"/experiments/{EXPERIMENT}/results"), server)
-        if time.monotonic() > deadline or all(
-            _counted(results, what) == played[what] for what in ("sessions", "calls")
-        ):
+        results = _body(await client.get(RESULTS), server)
+        counts = _counts(results)
+        if time.monotonic() > deadline or all(expected[what] == counts[what] for what in COUNTS):
             return results
         await asyncio.sleep(POLL_SECONDS)
 
@@ -246,19 +264,11 @@ def _body(response: httpx.Response, server: Child) -> dict[str, Any]:
     return body
 
 
-def _counted(results: Mapping[str, Any], what: str) -> int:
-    return sum(int(variant.get(what) or 0) for variant in results["variants"])
+def _counts(results: Mapping[str, Any]) -> Counter[str]:
+    return Counter({what: sum(int(variant.get(what) or 0) for variant in results["variants"]) for what in COUNTS})
 
 
-def _check(results: Mapping[str, Any], played: Mapping[str, float]) -> None:
-    """Raise where the server counts less than was played, but for what the published clients may lose in silence."""
-    for what in ("sessions", "calls"):
-        counted, expected = _counted(results, what), played[what]
-        if abs(counted - expected) > LOST_SHARE_MAX * expected:
-            raise DemoError(f"the server counts {counted} {what}, but the apps played {expected:.0f}.")
-
-
-def _account(played: Mapping[str, float]) -> str:
+def _account(played: Counter[str]) -> str:
     return f"{played['sessions']:,} sessions, {played['calls']:,} calls, {played['errors']:,} of them failed"
 
 

@@ -14,9 +14,10 @@ import secrets
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from typing import Any
 
 CONFIG_KEY = "support-agent"
 PROMPT_KEY = "support-reply"
@@ -58,7 +59,7 @@ class Played:
     errors: int
     input_tokens: int
     output_tokens: int
-    metrics: Mapping[str, float | bool]
+    metrics: Mapping[str, int | bool]
 
 
 def read_options(app: str) -> Options:
@@ -96,7 +97,7 @@ def play(app: str, options: Options, play_one: Callable[[Conversation], Played])
     return sums
 
 
-def report(app: str, sums: Mapping[str, Mapping[str, float]]) -> None:
+def report(app: str, sums: Mapping[str, Mapping[str, int]]) -> None:
     """Print the last line: what was done, by model, as JSON."""
     print(json.dumps({"app": app, "models": sums}), flush=True)
 
@@ -122,7 +123,21 @@ def conversation(app: str, run: str, number: int) -> Conversation:
     )
 
 
-def scores(model: str, mood: float, errors: int) -> dict[str, float | bool]:
+def account(model: str, conversation: Conversation, usages: Sequence[Any]) -> Played:
+    """Return what became of a session whose calls used so many tokens; None stands for a call that failed."""
+    served = [usage for usage in usages if usage is not None]
+    errors = len(usages) - len(served)
+    return Played(
+        model=model,
+        calls=len(usages),
+        errors=errors,
+        input_tokens=sum(usage.prompt_tokens for usage in served),
+        output_tokens=sum(usage.completion_tokens for usage in served),
+        metrics=scores(model, conversation.mood, errors),
+    )
+
+
+def scores(model: str, mood: float, errors: int) -> dict[str, int | bool]:
     """Return the session's custom metrics: the larger model's customers are more content, failed calls annoy all."""
     content = {"gpt-4o": 0.75, "gpt-4o-mini": 0.6}.get(model, 0.5) - 0.2 * errors
     satisfaction = 1 + round(4 * min(1.0, max(0.0, content + 0.6 * (mood - 0.5))))
@@ -136,5 +151,5 @@ def _add(sums: defaultdict[str, Counter[str]], played: Played) -> None:
         errors=played.errors,
         input_tokens=played.input_tokens,
         output_tokens=played.output_tokens,
-        **{name: float(value) for name, value in played.metrics.items()},
+        **{name: int(value) for name, value in played.metrics.items()},
     )

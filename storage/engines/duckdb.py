@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
@@ -100,7 +101,8 @@ class DuckDBEngine:
             timer.start()
             try:
                 return _limited(_run(connection, statement, {}), rows_max)
-            except (QueryError, duckdb.Error) as error:
+            except (QueryError, duckdb.Error, pa.ArrowException, OSError) as error:
+                # What fails while its rows are fetched comes through Arrow, as an OSError.
                 if expired.is_set():
                     raise QueryTimeoutError(f"stopped after {timeout_s:g} s, the limit of a statement") from error
                 raise _refused(error) from error
@@ -118,7 +120,8 @@ class DuckDBEngine:
 def _define(connection: duckdb.DuckDBPyConnection, view: View, project: str | None) -> None:
     """Make the table's name a view over its files and its hot rows, of one project or of all."""
     hot_name = f"hot_{view.table.name}"
-    connection.register(hot_name, view.hot)
+    hot = view.hot if project is None else view.hot.filter(pc.field("project") == project)
+    connection.register(hot_name, hot)
     columns = ", ".join(view.table.schema.names)
     sources = [f"SELECT {columns} FROM {hot_name}"]  # noqa: S608 - names from the schema
     if view.files:
@@ -158,8 +161,13 @@ def _refuse_all_but_one_select(connection: duckdb.DuckDBPyConnection, statement:
         raise _refused(error) from error
     if len(statements) != 1:
         raise QueryRefusedError(f"one statement expected, got {len(statements)}")
-    if statements[0].type != duckdb.StatementType.SELECT:
-        raise QueryRefusedError(f"only SELECT is allowed, got {statements[0].type.name}")
+    try:
+        kind = statements[0].type
+    except ValueError as error:
+        # The database has kinds of statements that its Python module has no name for.
+        raise QueryRefusedError("only SELECT is allowed") from error
+    if kind != duckdb.StatementType.SELECT:
+        raise QueryRefusedError(f"only SELECT is allowed, got {kind.name}")
 
 
 def _refused(error: Exception) -> QueryRefusedError:

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from server_process import ServerProcess
 
 from examples.client_environments import PINS, environment
 from fallom.assignment import assign
@@ -26,6 +27,8 @@ DEMO = ROOT / "examples" / "demo"
 SESSIONS = 50
 VISIBLE_SECONDS_MAX = 2.0
 CLIENT_SECONDS_MAX = 90
+COUNTS = ("sessions", "calls")
+MEANS = ("error_rate", "input_tokens", "output_tokens", "score", "solved")
 URL_ARGUMENTS = ("traces_url", "configs_url", "prompts_url")
 
 
@@ -72,45 +75,47 @@ def provider_url() -> Iterator[str]:
 
 
 @each_client
-def test_models_are_assigned_as_the_server_recomputes_them(server: Any, client: Client) -> None:
+def test_models_are_assigned_as_the_server_recomputes_them(shared_server: ServerProcess, client: Client) -> None:
     key = client.key("assign")
     variants = {
         "control": {"model": "model-a", "weight": 33.3},
         "small": {"model": "model-b", "weight": 0.7},
         "large": {"model": "model-c", "weight": 66},
     }
-    server.apply(json.dumps({"configs": [{"key": key, "variants": variants}]}))
+    shared_server.apply(json.dumps({"configs": [{"key": key, "variants": variants}]}))
     session_ids = [f"{key}-{number}" for number in range(SESSIONS)]
 
-    models = run_assign(server, client, key, [{"session_id": session_id} for session_id in session_ids])
+    models = run_assign(shared_server, client, key, [{"session_id": session_id} for session_id in session_ids])
 
-    config = served_config(server, key)
+    config = served_config(shared_server, key)
     assert models == {session_id: assign(config, session_id).model for session_id in session_ids}
-    assert recorded_exposures(server, key, count=SESSIONS) == {
+    assert recorded_exposures(shared_server, key, count=SESSIONS) == {
         (session_id, config["version"], model) for session_id, model in models.items()
     }
 
 
 @each_client
-def test_a_pinned_version_is_served_and_recorded(server: Any, client: Client) -> None:
+def test_a_pinned_version_is_served_and_recorded(shared_server: ServerProcess, client: Client) -> None:
     key = client.key("pinned")
     for models in (("old-a", "old-b"), ("new-a", "new-b")):
         variants = [{"model": model, "weight": 50} for model in models]
-        server.apply(json.dumps({"configs": [{"key": key, "variants": variants}]}))
-    pinned = served_config(server, key)["version"] - 1
+        shared_server.apply(json.dumps({"configs": [{"key": key, "variants": variants}]}))
+    pinned = served_config(shared_server, key)["version"] - 1
     session_ids = [f"{key}-{number}" for number in range(SESSIONS)]
 
-    models = run_assign(server, client, key, [{"session_id": name} for name in session_ids], version=pinned)
+    models = run_assign(shared_server, client, key, [{"session_id": name} for name in session_ids], version=pinned)
 
-    status, config = server.get(f"/configs/{key}/version/{pinned}")
+    status, config = shared_server.get(f"/configs/{key}/version/{pinned}")
     assert status == 200
     assert models == {session_id: assign(config, session_id).model for session_id in session_ids}
     assert set(models.values()) == {"old-a", "old-b"}
-    assert recorded_exposures(server, key, count=SESSIONS) == {(name, pinned, models[name]) for name in session_ids}
+    assert recorded_exposures(shared_server, key, count=SESSIONS) == {
+        (name, pinned, models[name]) for name in session_ids
+    }
 
 
 @each_client_with_targeting
-def test_targeting_is_evaluated_as_the_server_recomputes_it(server: Any, client: Client) -> None:
+def test_targeting_is_evaluated_as_the_server_recomputes_it(shared_server: ServerProcess, client: Client) -> None:
     key = client.key("targeted")
     targeting = {
         "enabled": True,
@@ -123,11 +128,14 @@ def test_targeting_is_evaluated_as_the_server_recomputes_it(server: Any, client:
                 ],
                 "variantIndex": 2,
             },
-            {"conditions": [{"field": "plan", "operator": "eq", "value": "legacy"}], "variantIndex": 9},
+            {
+                "conditions": [{"field": "customerId", "operator": "endsWith", "value": "@us.example"}],
+                "variantIndex": 1,
+            },
         ],
     }
     variants = [{"model": model, "weight": weight} for model, weight in (("a", 80), ("b", 10), ("c", 10))]
-    server.apply(json.dumps({"configs": [{"key": key, "variants": variants, "targeting": targeting}]}))
+    shared_server.apply(json.dumps({"configs": [{"key": key, "variants": variants, "targeting": targeting}]}))
     kinds: list[dict[str, Any]] = [
         {},
         {"customer_id": "vip"},
@@ -135,27 +143,29 @@ def test_targeting_is_evaluated_as_the_server_recomputes_it(server: Any, client:
         {"context": {"plan": "team", "region": "eu-west"}},
         {"context": {"plan": "team", "region": "us-east"}},
         {"context": {"plan": "team"}},
-        {"context": {"plan": "legacy"}},
+        {"customer_id": "ada@us.example"},
         {"customer_id": "vip", "context": {"plan": "team", "region": "eu-west"}},
     ]
     sessions = [{"session_id": f"{key}-{number}", **kinds[number % len(kinds)]} for number in range(SESSIONS)]
 
-    models = run_assign(server, client, key, sessions)
+    models = run_assign(shared_server, client, key, sessions)
 
-    config = served_config(server, key)
+    config = served_config(shared_server, key)
     assert models == {session["session_id"]: assign(config, **session).model for session in sessions}
     assert models[f"{key}-1"] == "b"
     assert models[f"{key}-3"] == "c"
-    assert recorded_exposures(server, key, count=SESSIONS) == {
+    assert recorded_exposures(shared_server, key, count=SESSIONS) == {
         (session_id, config["version"], model) for session_id, model in models.items()
     }
 
 
 @each_client
-def test_traffic_is_in_the_results_within_two_seconds(server: Any, provider_url: str, client: Client) -> None:
+def test_traffic_is_in_the_results_within_two_seconds(
+    shared_server: ServerProcess, provider_url: str, client: Client
+) -> None:
     key = client.key("traffic")
     variants = [{"model": "gpt-4o", "weight": 50}, {"model": "gpt-4o-mini", "weight": 50}]
-    server.apply(json.dumps({"configs": [{"key": key, "variants": variants}]}))
+    shared_server.apply(json.dumps({"configs": [{"key": key, "variants": variants}]}))
     metrics = {
         f"{key}-{number}": {"score": number % 5 + 0.5, "solved": number % 3 == 0, "channel": "chat"}
         for number in range(SESSIONS)
@@ -165,7 +175,7 @@ def test_traffic_is_in_the_results_within_two_seconds(server: Any, provider_url:
         client,
         client.traffic,
         {
-            "urls": dict.fromkeys(client.url_arguments, server.url),
+            "urls": dict.fromkeys(client.url_arguments, shared_server.url),
             "provider_url": provider_url,
             "config_key": key,
             "has_responses": client.has_responses,
@@ -173,25 +183,27 @@ def test_traffic_is_in_the_results_within_two_seconds(server: Any, provider_url:
         },
     )
     models = played["models"]
-    truth = {model: expected(model, models, metrics, served(provider_url)) for model in ("gpt-4o", "gpt-4o-mini")}
-    seen = visible_by(played["delivered_at"] + VISIBLE_SECONDS_MAX, truth, lambda: measured(server, key))
+    truth = pytest.approx(expected(models, metrics, served(provider_url)))
+    seen = visible_by(played["delivered_at"] + VISIBLE_SECONDS_MAX, truth, lambda: measured(shared_server, key))
 
-    assert models == {session_id: assign(served_config(server, key), session_id).model for session_id in metrics}
+    assert models == {session_id: assign(served_config(shared_server, key), session_id).model for session_id in metrics}
     assert seen == truth
-    assert sums_by_model(server, key, client) == {
+    assert sums_by_model(shared_server, key, client) == {
         model: {name: count for name, count in counts.items() if name in columns_of(client)}
         for model, counts in served(provider_url).items()
     }
-    channels = server.sql(f"SELECT DISTINCT value_string FROM metrics WHERE config_key = '{key}' AND name = 'channel'")
+    channels = shared_server.sql(
+        f"SELECT DISTINCT value_string FROM metrics WHERE config_key = '{key}' AND name = 'channel'"
+    )
     assert {row["value_string"] for row in channels} == {"", "chat"}
 
 
 @each_client_with_prompts
-def test_upstreams_integration_expectations_hold(server: Any, client: Client) -> None:
-    server.apply((ROOT / "examples" / "upstream.yaml").read_text())
+def test_upstreams_integration_expectations_hold(shared_server: ServerProcess, client: Client) -> None:
+    shared_server.apply((ROOT / "examples" / "upstream.yaml").read_text())
     variables = {"user_name": "Ada", "company": "Engines", "user_message": "Hello", "conversation_history": "none"}
     sessions = [f"session-{number}" for number in range(100)]
-    version = served_prompt(server, "email-writer")["version"]
+    version = served_prompt(shared_server, "email-writer")["version"]
 
     plain, filled, pinned, unknown, unknown_version, unknown_test, *tested = run_client(
         client,
@@ -205,10 +217,10 @@ def test_upstreams_integration_expectations_hold(server: Any, client: Client) ->
             ["get_ab", "no-such-test", "session-1"],
             *(["get_ab", "integration-test", session_id, variables] for session_id in [*sessions, *sessions]),
         ],
-        FALLOM_BASE_URL=server.url,
+        FALLOM_BASE_URL=shared_server.url,
     )
 
-    served_template = served_prompt(server, "email-writer")
+    served_template = served_prompt(shared_server, "email-writer")
     assert (plain["key"], plain["version"]) == ("email-writer", version)
     assert plain["system"] == served_template["system_prompt"]
     assert plain["user"] == served_template["user_template"]
@@ -244,26 +256,26 @@ def run_client(client: Client, driver: str, plan: Any, **variables: str) -> Any:
 
 
 def run_assign(
-    server: Any, client: Client, key: str, sessions: list[dict[str, Any]], version: int | None = None
+    server: ServerProcess, client: Client, key: str, sessions: list[dict[str, Any]], version: int | None = None
 ) -> dict[str, str]:
     plan = {"url": server.url, "config_key": key, "version": version, "sessions": sessions}
     models: dict[str, str] = run_client(client, "assign.py", plan)
     return models
 
 
-def served_config(server: Any, key: str) -> dict[str, Any]:
+def served_config(server: ServerProcess, key: str) -> dict[str, Any]:
     status, answer = server.get("/configs")
     assert status == 200
     return next(config for config in answer["configs"] if config["key"] == key)
 
 
-def served_prompt(server: Any, key: str) -> dict[str, Any]:
+def served_prompt(server: ServerProcess, key: str) -> dict[str, Any]:
     status, answer = server.get("/prompts")
     assert status == 200
     return next(prompt for prompt in answer["prompts"] if prompt["key"] == key)
 
 
-def recorded_exposures(server: Any, key: str, *, count: int) -> set[tuple[str, int, str]]:
+def recorded_exposures(server: ServerProcess, key: str, *, count: int) -> set[tuple[str, int, str]]:
     """Return the exposures' session, version and model, as soon as there are ``count``, at the latest after 2 s."""
     query = f"SELECT session_id, config_version, assigned_model FROM exposures WHERE config_key = '{key}'"
     deadline = time.time() + VISIBLE_SECONDS_MAX
@@ -290,33 +302,32 @@ def served(provider_url: str) -> dict[str, dict[str, int]]:
 
 
 def expected(
-    model: str, models: dict[str, str], metrics: dict[str, dict[str, Any]], counts: dict[str, dict[str, int]]
-) -> dict[str, Any]:
-    """Return what the results must say of a variant, from what the client and the provider know."""
-    values = [metrics[session_id] for session_id, assigned in models.items() if assigned == model]
-    served_calls = counts[model]["calls"] - counts[model]["errors"]
-    return {
-        "sessions": len(values),
-        "calls": 2 * len(values),
-        "error_rate": pytest.approx(counts[model]["errors"] / counts[model]["calls"]),
-        "input_tokens": pytest.approx(counts[model]["input_tokens"] / served_calls),
-        "output_tokens": pytest.approx(counts[model]["output_tokens"] / served_calls),
-        "score": pytest.approx(sum(value["score"] for value in values) / len(values)),
-        "solved": pytest.approx(sum(value["solved"] for value in values) / len(values)),
-    }
+    models: dict[str, str], metrics: dict[str, dict[str, Any]], counts: dict[str, dict[str, int]]
+) -> dict[str, float]:
+    """Return what the results must say of each variant, from what the client and the provider know."""
+    truth: dict[str, float] = {}
+    for model, count in counts.items():
+        values = [metrics[session_id] for session_id, assigned in models.items() if assigned == model]
+        answered = count["calls"] - count["errors"]
+        truth |= {
+            f"{model} sessions": len(values),
+            f"{model} calls": 2 * len(values),
+            f"{model} error_rate": count["errors"] / count["calls"],
+            f"{model} input_tokens": count["input_tokens"] / answered,
+            f"{model} output_tokens": count["output_tokens"] / answered,
+            f"{model} score": sum(value["score"] for value in values) / len(values),
+            f"{model} solved": sum(value["solved"] for value in values) / len(values),
+        }
+    return truth
 
 
-def measured(server: Any, key: str) -> dict[str, dict[str, Any]]:
-    """Return what the results say, by variant."""
+def measured(server: ServerProcess, key: str) -> dict[str, float]:
+    """Return what the results say of each variant."""
     results = server.results(key)
-    seen = {
-        variant["key"]: {"sessions": variant["sessions"], "calls": variant["calls"]} for variant in results["variants"]
-    }
-    names = ("error_rate", "input_tokens", "output_tokens", "score", "solved")
+    seen = {f"{variant['key']} {count}": variant[count] for variant in results["variants"] for count in COUNTS}
     for metric in results["metrics"]:
-        if metric["name"] in names and metric["statistic"] in ("mean", "ratio"):
-            for variant in metric["variants"]:
-                seen[variant["key"]][metric["name"]] = variant["estimate"]
+        if metric["name"] in MEANS and metric["statistic"] in ("mean", "ratio", "proportion"):
+            seen |= {f"{variant['key']} {metric['name']}": variant["estimate"] for variant in metric["variants"]}
     return seen
 
 
@@ -326,7 +337,7 @@ def columns_of(client: Client) -> tuple[str, ...]:
     return (*counts, "cached_tokens") if client.traffic == "traffic_0_1.py" else counts
 
 
-def sums_by_model(server: Any, key: str, client: Client) -> dict[str, dict[str, int]]:
+def sums_by_model(server: ServerProcess, key: str, client: Client) -> dict[str, dict[str, int]]:
     """Return the same sums over the stored spans."""
     rows = server.sql(
         "SELECT coalesce(request_model, response_model) AS model, count(*) AS calls,"

@@ -1,0 +1,104 @@
+"""Attribute values keep all that OTLP can say: the inverse, written here, gives them back."""
+
+import base64
+
+import orjson
+import pytest
+from collector_inputs import any_value, any_values, key_values, keys
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+
+from collector.otlp.attributes import to_dict, to_json, to_python
+
+
+def from_python(value: object) -> AnyValue:
+    """Read docs/schema.md's form back into the value that it stands for."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return any_value(value)
+        case list():
+            return AnyValue(array_value=ArrayValue(values=[from_python(item) for item in value]))
+        case {"$bytes": str(encoded), **others} if not others:
+            return AnyValue(bytes_value=base64.b64decode(encoded))
+        case {"$double": str(name), **others} if not others:
+            return AnyValue(double_value=float(name))
+        case {"$kvlist": list(pairs), **others} if not others:
+            return AnyValue(kvlist_value=KeyValueList(values=[pair_from(key, item) for key, item in pairs]))
+        case dict():
+            return AnyValue(kvlist_value=KeyValueList(values=[pair_from(key, item) for key, item in value.items()]))
+    raise TypeError(type(value))
+
+
+def pair_from(key: str, value: object) -> KeyValue:
+    return KeyValue(key=key, value=from_python(value))
+
+
+def canonical(message: AnyValue) -> bytes:
+    # Compared as bytes, since NaN is not equal to itself.
+    return bytes(message.SerializeToString(deterministic=True))
+
+
+@given(any_values)
+def test_every_value_comes_back_from_its_json(value: AnyValue) -> None:
+    text = to_json(to_python(value))
+
+    assert canonical(from_python(orjson.loads(text))) == canonical(value)
+
+
+@given(st.dictionaries(keys, any_values, max_size=4))
+def test_a_set_of_attributes_comes_back_from_its_json(attributes: dict[str, AnyValue]) -> None:
+    pairs = [KeyValue(key=key, value=value) for key, value in attributes.items()]
+
+    found = orjson.loads(to_json(to_dict(pairs)))
+
+    assert {key: canonical(from_python(value)) for key, value in found.items()} == {
+        key: canonical(value) for key, value in attributes.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "json"),
+    [
+        (None, "null"),
+        ("", '""'),
+        ("日\0", '"日\\u0000"'),
+        (True, "true"),
+        (0, "0"),
+        (2**63 - 1, "9223372036854775807"),
+        (-(2**63), "-9223372036854775808"),
+        (1.0, "1.0"),
+        (-0.0, "-0.0"),
+        (float("nan"), '{"$double":"NaN"}'),
+        (float("inf"), '{"$double":"Infinity"}'),
+        (float("-inf"), '{"$double":"-Infinity"}'),
+        (b"", '{"$bytes":""}'),
+        (b"\xff\x00", '{"$bytes":"/wA="}'),
+        ([], "[]"),
+        ([[None], [b"a"]], '[[null],[{"$bytes":"YQ=="}]]'),
+        ({}, "{}"),
+        ({"a": {"b": [1, 1.5]}}, '{"a":{"b":[1,1.5]}}'),
+        ({"$bytes": "not bytes"}, '{"$kvlist":[["$bytes","not bytes"]]}'),
+        ({"a": 1, "$x": 2}, '{"$kvlist":[["a",1],["$x",2]]}'),
+    ],
+)
+def test_a_value_has_the_json_that_the_schema_documents(value: object, json: str) -> None:
+    text = to_json(to_python(any_value(value)))
+
+    assert text == json
+
+
+def test_a_map_with_a_key_twice_keeps_both_in_order() -> None:
+    twice = AnyValue(kvlist_value=KeyValueList(values=[*key_values({"a": 1}), *key_values({"a": 2})]))
+
+    found = to_python(twice)
+
+    assert found == {"$kvlist": [["a", 1], ["a", 2]]}
+
+
+def test_of_an_attribute_that_stands_twice_the_last_counts() -> None:
+    pairs = [*key_values({"a": 1, "b": 0}), *key_values({"a": 2})]
+
+    found = to_dict(pairs)
+
+    assert found == {"a": 2, "b": 0}

@@ -1,0 +1,123 @@
+"""The columns that follow from others: operation, leaf calls, provider, totals, streaming."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from collector_inputs import batch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.processors.normalise import normalise
+from collector.promote import COUNT_MAX
+
+COUNTS = st.none() | st.integers(0, COUNT_MAX)
+
+
+def normalised(**columns: Any) -> dict[str, Any]:
+    (row,) = normalise(batch("spans", [columns])).to_pylist()
+    return row
+
+
+@pytest.mark.parametrize(
+    ("columns", "operation"),
+    [
+        ({}, None),
+        ({"request_model": "m"}, "llm"),
+        ({"response_model": "m"}, "llm"),
+        ({"response_model": "m", "operation": "agent"}, "agent"),
+    ],
+)
+def test_a_span_with_a_model_is_a_call_to_it_unless_it_says_what_it_is(
+    columns: dict[str, str], operation: str | None
+) -> None:
+    assert normalised(**columns)["operation"] == operation
+
+
+@pytest.mark.parametrize(
+    ("operation", "is_inference"),
+    [
+        ("llm", True),
+        ("LLM", True),
+        ("chat", True),
+        ("text_completion", True),
+        ("generate_content", True),
+        ("EMBEDDING", True),
+        ("embeddings", True),
+        ("RERANKER", True),
+        ("ai.generateText.doGenerate", True),
+        ("ai.streamText.doStream", True),
+        ("ai.embed.doEmbed", True),
+        ("ai.generateText", False),
+        ("invoke_agent", False),
+        ("CHAIN", False),
+        ("AGENT", False),
+        ("tool", False),
+        ("workflow", False),
+        ("retrieval", False),
+        ("custom", False),
+        (None, False),
+    ],
+)
+def test_only_leaf_calls_count(operation: str | None, is_inference: bool) -> None:
+    assert normalised(operation=operation)["is_inference"] is is_inference
+
+
+@pytest.mark.parametrize(
+    ("columns", "provider"),
+    [
+        ({"response_model": "gpt-4o-2024-08-06"}, "openai"),
+        ({"request_model": "claude-3-5-sonnet-20241022"}, "anthropic"),
+        ({"request_model": "models/gemini-1.5-flash"}, "google"),
+        ({"request_model": "grok-4"}, "x-ai"),
+        ({"request_model": "gpt-4o", "provider": "azure"}, "azure"),
+        ({"request_model": "gpt-4o", "response_model": "claude-3"}, "anthropic"),
+        ({"request_model": "my-own-model"}, None),
+        ({}, None),
+    ],
+)
+def test_a_provider_is_inferred_from_the_model_where_none_is_named(
+    columns: dict[str, str], provider: str | None
+) -> None:
+    assert normalised(**columns)["provider"] == provider
+
+
+@given(COUNTS, COUNTS, COUNTS)
+def test_a_total_is_the_reported_one_else_the_sum_of_what_is_known(
+    total: int | None, left: int | None, right: int | None
+) -> None:
+    found = normalised(total_tokens=total, input_tokens=left, output_tokens=right)["total_tokens"]
+
+    is_unknown = left is None and right is None
+    assert found == (total if total is not None else None if is_unknown else (left or 0) + (right or 0))
+
+
+@pytest.mark.parametrize(
+    ("columns", "is_streaming"),
+    [
+        ({}, None),
+        ({"time_to_first_token_ns": 5}, True),
+        ({"operation": "ai.streamText.doStream"}, True),
+        ({"operation": "ai.generateText.doGenerate"}, None),
+        ({"is_streaming": False, "time_to_first_token_ns": 5}, False),
+    ],
+)
+def test_a_time_to_the_first_token_shows_a_stream_unless_the_client_says_otherwise(
+    columns: dict[str, Any], is_streaming: bool | None
+) -> None:
+    assert normalised(**columns)["is_streaming"] is is_streaming
+
+
+def test_each_row_of_a_batch_is_judged_by_itself() -> None:
+    rows = [{"request_model": "gpt-4o"}, {}, {"operation": "tool", "input_tokens": 3}]
+
+    found = normalise(batch("spans", rows)).to_pylist()
+
+    assert [row["operation"] for row in found] == ["llm", None, "tool"]
+    assert [row["provider"] for row in found] == ["openai", None, None]
+    assert [row["total_tokens"] for row in found] == [None, None, 3]
+
+
+def test_an_empty_batch_stays_empty() -> None:
+    assert normalise(batch("spans", [])).num_rows == 0

@@ -1,0 +1,218 @@
+"""The segment format: whole frames are read, torn ones end the file, damaged ones are told."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.tables import LOGGED_TABLES
+from storage.errors import SegmentError
+from storage.segments import (
+    encode_frame,
+    encode_header,
+    read_frames,
+    read_rows,
+    segment_numbers,
+    segment_path,
+)
+
+SCHEMA = pa.schema([("n", pa.int64()), ("text", pa.string())])
+
+
+def rows(*numbers: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([{"n": number, "text": f"row {number}"} for number in numbers], schema=SCHEMA)
+
+
+HEADER = encode_header(SCHEMA)
+FRAMES = [encode_frame(rows(1, 2)), encode_frame(rows(3)), encode_frame(rows(4, 5))]
+
+
+def numbers(batches: list[pa.RecordBatch]) -> list[int]:
+    return [number for batch in batches for number in batch["n"].to_pylist()]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return segment_path(tmp_path, 1)
+
+
+def test_frames_are_read_in_the_order_of_their_appends(path: Path) -> None:
+    path.write_bytes(HEADER + b"".join(FRAMES))
+
+    frames = list(read_frames(path, SCHEMA))
+
+    assert numbers([frame.rows for frame in frames if frame.rows]) == [1, 2, 3, 4, 5]
+    assert frames[0].offset == len(HEADER)
+    assert [frame.end for frame in frames[:-1]] == [frame.offset for frame in frames[1:]]
+    assert frames[-1].end == path.stat().st_size
+
+
+def test_a_segment_is_a_plain_arrow_stream_for_others(path: Path) -> None:
+    data = HEADER + b"".join(FRAMES)
+    path.write_bytes(data)
+
+    from_pyarrow = pa.ipc.open_stream(data).read_all()
+    from_polars = pl.read_ipc_stream(io.BytesIO(data))
+
+    assert from_pyarrow["n"].to_pylist() == from_polars["n"].to_list() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("table", LOGGED_TABLES, ids=lambda table: table.name)
+def test_rows_of_every_logged_table_come_back(path: Path, table: object) -> None:
+    schema = table.schema  # type: ignore[attr-defined]
+    batch = pa.RecordBatch.from_pylist([{"project": "p"}, {"project": "日\0"}], schema=schema)
+    path.write_bytes(encode_header(schema) + encode_frame(batch))
+
+    (found,) = read_rows(path, schema)
+
+    assert found.equals(batch)
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1) | st.none(), st.text() | st.none())), max_size=4))
+def test_any_rows_come_back(
+    tmp_path_factory: pytest.TempPathFactory, appends: list[list[tuple[object, object]]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.arrow"
+    batches = [
+        pa.RecordBatch.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in append], schema=SCHEMA)
+        for append in appends
+    ]
+    path.write_bytes(HEADER + b"".join(encode_frame(batch) for batch in batches))
+
+    assert read_rows(path, SCHEMA) == batches
+
+
+def test_a_file_that_ends_anywhere_gives_the_frames_before_its_end(path: Path) -> None:
+    data = HEADER + b"".join(FRAMES)
+    ends = [len(HEADER) + sum(map(len, FRAMES[:count])) for count in range(len(FRAMES) + 1)]
+    for size in range(len(data) + 1):
+        path.write_bytes(data[:size])
+
+        frames = list(read_frames(path, SCHEMA))
+
+        assert len(frames) == max(sum(end <= size for end in ends) - 1, 0)
+        assert all(frame.rows is not None for frame in frames)
+
+
+def each_flipped_bit(path: Path, begin: int, end: int) -> Iterator[int]:
+    """Flip one bit of the file at a time, of the bytes from ``begin`` to ``end``."""
+    data = path.read_bytes()
+    with path.open("r+b", buffering=0) as file:
+        for bit in range(begin * 8, end * 8):
+            place = bit // 8
+            os.pwrite(file.fileno(), bytes([data[place] ^ 1 << bit % 8]), place)
+            yield bit
+            os.pwrite(file.fileno(), data[place : place + 1], place)
+
+
+def test_no_flipped_bit_of_a_frame_is_read_as_rows(path: Path) -> None:
+    path.write_bytes(HEADER + b"".join(FRAMES))
+    begin = len(HEADER) + len(FRAMES[0])
+    for _ in each_flipped_bit(path, begin, begin + len(FRAMES[1])):
+        frames = list(read_frames(path, SCHEMA))
+
+        # The damaged frame is told by its missing rows, or, where its length is what was hit, ends what can be read.
+        assert frames[0].rows == rows(1, 2)
+        assert all(frame.rows in (None, rows(4, 5)) for frame in frames[1:])
+        assert len(frames) < 3 or frames[1].rows is None
+
+
+def test_no_flipped_bit_of_a_header_gives_other_rows(path: Path) -> None:
+    path.write_bytes(HEADER + FRAMES[0])
+    for _ in each_flipped_bit(path, 0, len(HEADER)):
+        try:
+            found = read_rows(path, SCHEMA)
+        except SegmentError:
+            continue
+
+        assert found in ([], [rows(1, 2)])
+
+
+def test_zeros_where_a_crash_kept_the_size_but_not_the_bytes_end_the_file(path: Path) -> None:
+    path.write_bytes(HEADER + FRAMES[0] + bytes(4096))
+
+    assert numbers(read_rows(path, SCHEMA)) == [1, 2]
+
+
+def test_an_arrow_stream_without_checksums_is_not_trusted(path: Path) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, SCHEMA) as writer:
+        writer.write_batch(rows(1))
+
+    (frame,) = read_frames(path, SCHEMA)
+
+    assert frame.rows is None
+
+
+def test_text_that_looks_like_a_checksum_misleads_nobody(path: Path) -> None:
+    batch = pa.RecordBatch.from_pylist([{"n": 1, "text": "checksum xxh3_64:0000000000000000"}], schema=SCHEMA)
+    path.write_bytes(HEADER + encode_frame(batch))
+
+    assert read_rows(path, SCHEMA) == [batch]
+
+
+def test_a_segment_of_other_columns_is_an_error_that_names_both(path: Path) -> None:
+    path.write_bytes(HEADER + FRAMES[0])
+
+    with pytest.raises(SegmentError, match=r"expected \['other'\], got \['n', 'text'\]"):
+        read_rows(path, pa.schema([("other", pa.int64())]))
+
+
+def test_an_empty_file_has_no_rows_and_a_missing_one_is_told(path: Path, tmp_path: Path) -> None:
+    path.write_bytes(b"")
+
+    assert read_rows(path, SCHEMA) == []
+    with pytest.raises(FileNotFoundError):
+        read_rows(tmp_path / "missing", SCHEMA)
+
+
+def test_segments_are_listed_by_number_and_other_files_are_not(tmp_path: Path) -> None:
+    for number in (10, 9, 123_456_789_012_345):
+        segment_path(tmp_path, number).touch()
+    for name in ("x.arrow", "1.bytes", ".probe-1", "-1.arrow"):
+        (tmp_path / name).touch()
+
+    assert segment_numbers(tmp_path) == [9, 10, 123_456_789_012_345]
+
+
+WRITER = """
+import os, sys, pyarrow as pa
+from storage.segments import encode_frame, encode_header
+schema = pa.schema([("n", pa.int64()), ("text", pa.string())])
+file = open(sys.argv[1], "ab", buffering=0)
+file.write(encode_header(schema))
+for number in range(300):
+    rows = pa.RecordBatch.from_pylist([{"n": number, "text": "x" * 2000}], schema=schema)
+    frame = encode_frame(rows)
+    # In pieces, so that a reader meets torn frames.
+    for start in range(0, len(frame), 700):
+        file.write(frame[start : start + 700])
+"""
+
+
+def test_a_reader_sees_a_growing_prefix_of_what_another_process_writes(path: Path) -> None:
+    path.touch()
+    root = Path(__file__).parents[2]
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], cwd=root)
+    lengths = []
+    try:
+        while writer.poll() is None:
+            seen = numbers(read_rows(path, SCHEMA))
+            lengths.append(len(seen))
+            assert seen == list(range(len(seen)))
+    finally:
+        writer.wait()
+
+    assert writer.returncode == 0
+    assert lengths == sorted(lengths)
+    assert numbers(read_rows(path, SCHEMA)) == list(range(300)), json.dumps(lengths)
