@@ -6,10 +6,18 @@ from decimal import Decimal
 
 import pyarrow as pa
 
+from storage.errors import QueryRefusedError
+
 
 def json_rows(table: pa.Table) -> list[list[object]]:
-    """Return the rows as lists of values that JSON can hold."""
-    columns = [[json_value(value) for value in column.to_pylist()] for column in table.columns]
+    """Return the rows as lists of values that JSON can hold.
+
+    Raises QueryRefusedError for a time that Python can't hold: beyond the years 1 to 9999, or finer than a microsecond.
+    """
+    try:
+        columns = [[json_value(value) for value in column.to_pylist()] for column in table.columns]
+    except (ValueError, OverflowError) as error:
+        raise QueryRefusedError(f"a value can't be shown ({error}): cast it to VARCHAR") from error
     return [list(row) for row in zip(*columns, strict=True)]
 
 

@@ -11,7 +11,6 @@ CollectorError
     └── DrainingError    the server is shutting down
 """
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import pyarrow as pa
@@ -74,5 +73,5 @@ class Component(Protocol):
 class Consumer(Protocol):
     """What a batch is handed to."""
 
-    def consume(self, batches: Mapping[str, pa.RecordBatch]) -> None:
-        """Return once the rows, by table name, are on disk and visible; raise RetryableError if none of them are."""
+    def consume(self, table: str, rows: pa.RecordBatch) -> None:
+        """Return once the table's rows are on disk and visible; raise RetryableError if none of them are."""

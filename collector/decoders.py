@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from collector.component import DecodeError
 from collector.fallom import exposures, metrics
 from collector.fallom import trace as fallom_trace
 from collector.fallom.fields import load_object
@@ -22,6 +23,10 @@ def decode_json_traces(request: Request, receipt: Receipt) -> Decoded:
     is_otlp = "resourceSpans" in document or "resource_spans" in document
     if not is_otlp and fallom_trace.looks_flat(document):
         return fallom_trace.decode(document, request, receipt)
+    if document and not is_otlp:
+        raise DecodeError(
+            f"neither OTLP/JSON (resourceSpans) nor a Fallom trace ({', '.join(fallom_trace.REQUIRED)})", field="body"
+        )
     message = otlp_json.to_message(document)
     if request.headers:
         _shift_js_kinds([span for r in message.resource_spans for s in r.scope_spans for span in s.spans])

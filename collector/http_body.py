@@ -4,6 +4,7 @@ import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
 
 from collector.admission import Admission
@@ -29,17 +30,19 @@ class BodyReader:
         self._body_bytes_max = body_bytes_max
 
     @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytes]:
+    async def body(self, request: Request, bytes_max: int | None = None) -> AsyncIterator[bytes]:
         """Give the decompressed body; its bytes count as in flight until the block ends.
 
+        ``bytes_max`` is a limit of the route's own, below the common one.
         Raises TooLargeError, AdmissionError, UnsupportedError, DecodeError for a broken compressed stream.
         """
+        bytes_max = min(bytes_max or self._body_bytes_max, self._body_bytes_max)
         admitted = 0
         try:
             raw = bytearray()
-            self._check_length(request.headers)
+            _check_length(request.headers, bytes_max)
             async for chunk in request.stream():
-                self._check_size(len(raw) + len(chunk))
+                _check_size(len(raw) + len(chunk), bytes_max)
                 self._admission.acquire(len(chunk))
                 admitted += len(chunk)
                 raw += chunk
@@ -47,7 +50,7 @@ class BodyReader:
             if encoding in ("identity", ""):
                 yield bytes(raw)
                 return
-            body = decompress(bytes(raw), encoding, self._body_bytes_max)
+            body = await to_thread.run_sync(decompress, bytes(raw), encoding, bytes_max)
             self._admission.acquire(len(body))
             admitted += len(body)
             yield body
@@ -56,14 +59,16 @@ class BodyReader:
         finally:
             self._admission.release(admitted)
 
-    def _check_length(self, headers: Mapping[str, str]) -> None:
-        length = headers.get("content-length", "")
-        if length.isdecimal():
-            self._check_size(int(length))
 
-    def _check_size(self, size_bytes: int) -> None:
-        if size_bytes > self._body_bytes_max:
-            raise TooLargeError(f"the body is larger than {self._body_bytes_max} bytes, the limit: send it in parts")
+def _check_length(headers: Mapping[str, str], bytes_max: int) -> None:
+    length = headers.get("content-length", "")
+    if length.isdecimal():
+        _check_size(int(length), bytes_max)
+
+
+def _check_size(size_bytes: int, bytes_max: int) -> None:
+    if size_bytes > bytes_max:
+        raise TooLargeError(f"the body is larger than {bytes_max} bytes, the limit: send it in parts")
 
 
 def decompress(data: bytes, encoding: str, bytes_max: int) -> bytes:

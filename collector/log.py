@@ -11,13 +11,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from collector.component import LogFullError
+from storage.durability import sync_directory
 from storage.segments import encode_frame, encode_header, read_frames, segment_numbers, segment_path
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class SegmentLog:
         self._sealed: dict[int, int] = {}
         self._next_number = 1
         directory.mkdir(parents=True, exist_ok=True)
+        sync_directory(directory.parent)
 
     def recover(self, *, committed: int) -> None:
         """Seal what an earlier process left; new segments are numbered beyond it and beyond ``committed``."""
@@ -84,16 +85,17 @@ class SegmentLog:
     def rows(self, number: int) -> pa.Table:
         """Return the rows of a sealed segment; what can't be read of it is copied to quarantine."""
         path = segment_path(self._directory, number)
+        with self._lock:
+            # Beyond this lies at most what a failed append left and could not cut: it was refused.
+            size_bytes = self._sealed[number]
         batches = []
-        end = 0
-        for frame in read_frames(path, self._schema):
+        end = len(encode_header(self._schema))
+        for frame in read_frames(path, self._schema, end=size_bytes):
             end = frame.end
             if frame.rows is None:
                 self._quarantine(path, frame.offset, frame.end, "its checksum is wrong")
             else:
                 batches.append(frame.rows)
-        end = end or len(encode_header(self._schema))
-        size_bytes = path.stat().st_size
         if size_bytes > end:
             self._quarantine(path, end, size_bytes, "it can't be read beyond here")
         return pa.Table.from_batches(batches, self._schema)
@@ -103,13 +105,6 @@ class SegmentLog:
         segment_path(self._directory, number).unlink(missing_ok=True)
         with self._lock:
             self._sealed.pop(number, None)
-
-    def all_rows(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of every segment, oldest first."""
-        for number in segment_numbers(self._directory):
-            for frame in read_frames(segment_path(self._directory, number), self._schema):
-                if frame.rows is not None:
-                    yield frame.rows
 
     def _bytes(self) -> int:
         return sum(self._sealed.values()) + (self._active.size_bytes if self._active else 0)
@@ -128,7 +123,7 @@ class SegmentLog:
         try:
             _write_all(descriptor, header)
             # The name is not durable without a sync of the folder too.
-            _sync_directory(self._directory)
+            sync_directory(self._directory)
         except OSError:
             os.close(descriptor)
             path.unlink(missing_ok=True)
@@ -178,7 +173,7 @@ class SegmentLog:
             file.write(aside)
             file.flush()
             os.fsync(file.fileno())
-        _sync_directory(folder)
+        sync_directory(folder)
         logger.warning("%s: %s; bytes %d to %d were set aside as %s", path, reason, start, end, target)
 
 
@@ -186,11 +181,3 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import Future
 
 import pyarrow as pa
@@ -32,7 +33,9 @@ _Decoded = tuple[Decoded, "Future[Outcome]"]
 class Pipeline:
     """Takes requests from any thread; each future holds an Outcome, a PermanentError or a RetryableError."""
 
-    def __init__(self, exporter: Consumer) -> None:
+    def __init__(self, exporter: Consumer, *, newest_receipt: Callable[[], int] = lambda: 0) -> None:
+        """Make a pipeline whose receipts are later than ``newest_receipt`` (µs since 1970) at its start."""
+        self._newest_receipt = newest_receipt
         self._exporter = exporter
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -43,6 +46,7 @@ class Pipeline:
 
     def start(self) -> None:
         """Begin to take requests."""
+        self._last_unix_us = self._newest_receipt()
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
         self._thread.start()
 
@@ -100,27 +104,35 @@ class Pipeline:
         self._export(decoded)
 
     def _export(self, decoded: list[_Decoded]) -> None:
+        """Store the requests table by table; what befalls one table is not the others' concern."""
+        by_table: dict[str, list[_Decoded]] = defaultdict(list)
+        for one in decoded:
+            by_table[one[0].table].append(one)
+        for table, requests in by_table.items():
+            self._export_table(table, requests)
+
+    def _export_table(self, table: str, requests: list[_Decoded]) -> None:
         try:
-            batches = _batches([rows for rows, _ in decoded])
+            batch = _batch(table, [decoded for decoded, _ in requests])
         except Exception as error:
             # One request's rows can't be made a batch of: the others must not fail with it, nor again with its retry.
-            if len(decoded) > 1:
-                for one in decoded:
-                    self._export([one])
+            if len(requests) > 1:
+                for one in requests:
+                    self._export_table(table, [one])
                 return
             logger.exception("a request's rows could not be made a batch of")
-            failure = RetryableError if isinstance(error, MemoryError) else DecodeError
-            _fail(decoded, failure(f"its rows can't be stored: {type(error).__name__}"))
+            _fail(requests, _unforeseen(error, "its rows can't be stored"))
             return
         try:
-            self._exporter.consume(batches)
+            if batch.num_rows:
+                self._exporter.consume(table, batch)
         except RetryableError as error:
-            _fail(decoded, error)
+            _fail(requests, error)
         except Exception:
             logger.exception("a batch could not be exported")
-            _fail(decoded, RetryableError("the server failed to store the batch"))
+            _fail(requests, RetryableError("the server failed to store the batch"))
         else:
-            for rows, future in decoded:
+            for rows, future in requests:
                 future.set_result(Outcome(len(rows.rows), rows.rejected, rows.message))
 
     def _decode(self, request: Request) -> Decoded:
@@ -129,9 +141,8 @@ class Pipeline:
         except CollectorError:
             raise
         except Exception as error:
-            # What no decoder foresaw is the input's fault as long as it hits only this request.
             logger.exception("a %s request could not be decoded", request.format)
-            raise DecodeError(f"the body can't be decoded: {type(error).__name__}") from error
+            raise _unforeseen(error, "the body can't be decoded") from error
 
     def _receipt(self) -> Receipt:
         self._last_unix_us = max(time.time_ns() // 1000, self._last_unix_us + 1)
@@ -144,15 +155,15 @@ class Pipeline:
                 item[1].set_exception(DrainingError("the server is shutting down"))
 
 
-def _batches(decoded: list[Decoded]) -> dict[str, pa.RecordBatch]:
-    rows: dict[str, list[dict[str, object]]] = defaultdict(list)
-    for part in decoded:
-        rows[part.table].extend(part.rows)
-    return {
-        table: process(table, pa.RecordBatch.from_pylist(found, schema=_SCHEMAS[table]))
-        for table, found in rows.items()
-        if found
-    }
+def _batch(table: str, decoded: list[Decoded]) -> pa.RecordBatch:
+    rows = [row for part in decoded for row in part.rows]
+    return process(table, pa.RecordBatch.from_pylist(rows, schema=_SCHEMAS[table]))
+
+
+def _unforeseen(error: Exception, message: str) -> CollectorError:
+    """Return what a client is told of an error that nobody foresaw: the input's fault, unless the machine's."""
+    failure = RetryableError if isinstance(error, MemoryError | OSError) else DecodeError
+    return failure(f"{message}: {type(error).__name__}")
 
 
 def _fail(decoded: list[_Decoded], error: CollectorError) -> None:

@@ -16,7 +16,7 @@ from collector.component import CollectorError
 from server.errors import CommandError
 from server.output import print_rows, warn
 from server.serve import PROJECT, serve
-from server.settings import ServerSettings
+from server.settings import MIB, ServerSettings
 from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
 from storage.errors import StorageError
@@ -81,6 +81,7 @@ class Sql(BaseModel):
     data_dir: DataDir = Path("./data")
     timeout_s: Annotated[float, Field(gt=0, description="Stop the statement after so long.")] = 60.0
     rows_max: Annotated[int, Field(ge=1, description="Print so many rows at most.")] = 100_000
+    bytes_max: Annotated[int, Field(ge=1, description="Print so many bytes of rows at most.")] = 1024 * MIB
     as_json: AsJson = False
 
     def cli_cmd(self) -> None:
@@ -100,7 +101,9 @@ class Sql(BaseModel):
             )
         lake = Lake(data.lake)
         engine = DuckDBEngine(lake, HotRows(data.log, lake, data.writer_id()))
-        answer = engine.query_untrusted(self.query, project=PROJECT, timeout_s=self.timeout_s, rows_max=self.rows_max)
+        answer = engine.query_untrusted(
+            self.query, project=PROJECT, timeout_s=self.timeout_s, rows_max=self.rows_max, bytes_max=self.bytes_max
+        )
         return {
             "columns": answer.rows.schema.names,
             "rows": json_rows(answer.rows),

@@ -5,6 +5,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,16 +22,19 @@ from collector.receivers import fallom_http, otlp_http
 from collector.receivers.otlp_grpc import OtlpGrpcReceiver
 from collector.window import SpanIdentity, SpanWindow
 from server.errors import CommandError
+from server.guard import LocalGuard
 from server.settings import ServerSettings, is_loopback, split_address
 from storage import sql as statements
 from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
+from storage.errors import StorageError
 from storage.hot import HotRows
 from storage.lake import Lake
 from storage.registry.registry import Registry
 
 PROJECT = "default"
 DRAIN_S_MAX = 20
+CLOCK_AHEAD_US_MAX = 86_400_000_000
 logger = logging.getLogger("fallom")
 
 
@@ -52,12 +56,12 @@ class Parts:
             window=SpanWindow(settings.dedup_window_spans),
             recent_spans=lambda: recent_spans(self.engine, settings.dedup_window_spans),
         )
-        self.pipeline = Pipeline(self.exporter)
+        self.pipeline = Pipeline(self.exporter, newest_receipt=lambda: newest_receipt(self.engine))
         self.admission = Admission(settings.in_flight_bytes_max)
         self.grpc = OtlpGrpcReceiver(
             self.pipeline, self.admission, settings.grpc, body_bytes_max=settings.body_bytes_max
         )
-        self.app = application(self, settings)
+        self.app = LocalGuard(_WithProject(application(self, settings)), settings.allowed_hosts)
 
     def start(self) -> None:
         """Take over the log, begin to take requests."""
@@ -66,12 +70,13 @@ class Parts:
         self.grpc.start()
 
     def stop(self) -> None:
-        """Answer what was taken, commit it, close."""
-        self.grpc.stop()
-        self.pipeline.stop()
-        self.exporter.stop()
-        self.engine.close()
-        self.registry.close()
+        """Answer what was taken, commit it, close; each step is taken, whatever befalls the others."""
+        steps = (self.grpc.stop, self.pipeline.stop, self.exporter.stop, self.engine.close, self.registry.close)
+        for step in steps:
+            try:
+                step()
+            except Exception:
+                logger.exception("a part could not be stopped as it should")
 
 
 def serve(settings: ServerSettings) -> None:
@@ -91,6 +96,8 @@ def serve(settings: ServerSettings) -> None:
         finally:
             parts.stop()
             data.unlock()
+    if not parts.exporter.is_drained:
+        raise CommandError("stopped, but not all could be committed: the rest is in the log, and is at the next start")
     logger.info("stopped; all that was acknowledged is committed")
 
 
@@ -103,7 +110,14 @@ def application(parts: Parts, settings: ServerSettings) -> FastAPI:
     app.include_router(registry.router(parts.registry))
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
-    app.include_router(sql.router(parts.engine, timeout_s=settings.sql_timeout_s, rows_max=settings.sql_rows_max))
+    app.include_router(
+        sql.router(
+            parts.engine,
+            timeout_s=settings.sql_timeout_s,
+            rows_max=settings.sql_rows_max,
+            bytes_max=settings.sql_bytes_max,
+        )
+    )
     errors.install(app)
     return app
 
@@ -112,6 +126,17 @@ def recent_spans(engine: DuckDBEngine, spans_max: int) -> list[SpanIdentity]:
     """Return the identities of the latest spans of all projects, oldest first."""
     rows = engine.query(statements.load("recent_spans"), {"limit": spans_max}, project=None)
     return [tuple(row.values()) for row in reversed(rows.to_pylist())]
+
+
+def newest_receipt(engine: DuckDBEngine) -> int:
+    """Return the latest receipt that is stored, µs since 1970, so that a clock set back does not age new values."""
+    try:
+        newest = engine.query(statements.load("newest_receipt"), project=None)["newest"][0].as_py() or 0
+    except StorageError:
+        logger.exception("the latest receipt can't be read: the clock is trusted")
+        return 0
+    # A clock that once ran far ahead must not set all times from then on.
+    return min(int(newest), time.time_ns() // 1000 + CLOCK_AHEAD_US_MAX)
 
 
 class _WithProject:
@@ -134,9 +159,7 @@ class _HttpServer(uvicorn.Server):
 
 
 async def _run(parts: Parts, listener: socket.socket) -> None:
-    config = uvicorn.Config(
-        _WithProject(parts.app), log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_S_MAX
-    )
+    config = uvicorn.Config(parts.app, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_S_MAX)
     http = _HttpServer(config)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -152,6 +175,7 @@ async def _run(parts: Parts, listener: socket.socket) -> None:
         ending.cancel()
         logger.info("stopping: no new requests; answering those that are in")
         http.should_exit = True
+        parts.engine.interrupt()
         await asyncio.to_thread(parts.grpc.stop)
     await serving
 

@@ -52,6 +52,12 @@ class ServerSettings(BaseSettings):
         30.0
     )
     sql_rows_max: Annotated[int, Field(ge=1, description="A SQL answer is cut at so many rows.")] = 100_000
+    sql_bytes_max: Annotated[int, Field(ge=1, description="A SQL answer is cut at so many bytes of its rows.")] = (
+        256 * MIB
+    )
+    allowed_hosts: Annotated[
+        list[str], Field(description="Names, beside those of this machine, that requests may be addressed to.")
+    ] = []
     log_level: Annotated[str, Field(description="debug, info, warning or error.")] = "info"
 
     @field_validator("http", "grpc")

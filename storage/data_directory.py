@@ -6,6 +6,7 @@ import re
 import uuid
 from pathlib import Path
 
+from storage.durability import sync_directory, sync_file
 from storage.errors import DataDirectoryError
 
 # Delta and SQLite take a path as a URL and, of these, read another path from it, or none.
@@ -37,6 +38,8 @@ class DataDirectory:
             probe = self.log / f".probe-{os.getpid()}"
             probe.touch()
             probe.unlink()
+            for folder in (self.path.parent, self.path):
+                sync_directory(folder)
         except OSError as error:
             raise DataDirectoryError(f"data directory {self.path} can't be written: {error.strerror}") from error
 
@@ -67,8 +70,7 @@ class DataDirectory:
         if not path.exists():
             draft = path.with_suffix(f".{os.getpid()}")
             draft.write_text(uuid.uuid4().hex)
-            with draft.open() as file:
-                os.fsync(file.fileno())
+            sync_file(draft)
             # A link, unlike a rename, fails where another process was first.
             try:
                 path.hardlink_to(draft)
@@ -76,4 +78,6 @@ class DataDirectory:
                 pass
             finally:
                 draft.unlink()
+            # With another id the log's segments would look new, and be committed twice.
+            sync_directory(self.log)
         return path.read_text().strip()

@@ -1,13 +1,14 @@
 """Hot rows: what is acknowledged and not yet committed, read from the log's segments, by this or another process."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 
 from schemas.table import Table
-from storage.lake import Lake, Snapshot
-from storage.segments import read_rows, segment_numbers, segment_path
+from storage.lake import Lake, TableSnapshot
+from storage.segments import read_frames, segment_numbers, segment_path
 
 ATTEMPTS_MAX = 20
 
@@ -21,13 +22,26 @@ class View:
     hot: pa.Table
 
 
+@dataclass(slots=True)
+class _Read:
+    """A segment as far as it has been read."""
+
+    end: int = 0
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+
+
 class HotRows:
-    """Reads the log of one writer beside the lake, so that each acknowledged row is seen exactly once."""
+    """Reads the log of one writer beside the lake, so that each acknowledged row is seen exactly once.
+
+    What was read of a segment is kept until it is committed, so that a query reads only what has come since the last.
+    """
 
     def __init__(self, log_directory: Path, lake: Lake, writer_id: str) -> None:
         self._log_directory = log_directory
         self._lake = lake
         self._writer_id = writer_id
+        self._lock = threading.Lock()
+        self._read: dict[str, dict[int, _Read]] = {}
 
     def view(self, table: Table, *, logged: Table | None = None) -> View:
         """Return the table's rows. ``logged`` names the log they come from, where that is another table's."""
@@ -44,12 +58,28 @@ class HotRows:
                 continue
         raise FileNotFoundError(f"{directory}: its segments are committed faster than they can be read")
 
-    def _hot(self, table: Table, numbers: list[int], snapshot: Snapshot) -> pa.Table:
+    def _hot(self, table: Table, numbers: list[int], snapshot: TableSnapshot) -> pa.Table:
         directory = self._log_directory / table.name
-        batches = [
-            rows
-            for number in numbers
-            if number > snapshot.committed_segment
-            for rows in read_rows(segment_path(directory, number), table.schema)
-        ]
+        with self._lock:
+            known = self._read.setdefault(table.name, {})
+            for number in known.keys() - set(numbers):
+                del known[number]
+            batches: list[pa.RecordBatch] = []
+            for number in numbers:
+                if number > snapshot.committed_segment:
+                    read = known.setdefault(number, _Read())
+                    _read_on(segment_path(directory, number), table.schema, read)
+                    batches += read.batches
         return pa.Table.from_batches(batches, table.schema)
+
+
+def _read_on(path: Path, schema: pa.Schema, read: _Read) -> None:
+    size_bytes = path.stat().st_size
+    if size_bytes < read.end:
+        # Its tail was cut: what was refused may have been read.
+        read.end, read.batches = 0, []
+    if size_bytes > read.end:
+        for frame in read_frames(path, schema, start=read.end):
+            read.end = frame.end
+            if frame.rows is not None:
+                read.batches.append(frame.rows)

@@ -60,20 +60,37 @@ def encode_frame(rows: pa.RecordBatch) -> bytes:
     return bytes(frame)
 
 
-def read_frames(path: Path, schema: pa.Schema) -> Iterator[Frame]:
-    """Yield the whole frames of a segment in order, from a memory map; end at the first that is torn.
+def read_frames(path: Path, schema: pa.Schema, *, start: int = 0, end: int | None = None) -> Iterator[Frame]:
+    """Yield the whole frames of a segment in order; end at the first that is torn, or at the byte ``end``.
 
+    ``start`` is where an earlier reading ended. The bytes are read, not mapped: a segment may be cut while it is read.
     Raises SegmentError where the file's header is whole but of another schema or damaged, FileNotFoundError where it
     is gone.
     """
-    if path.stat().st_size == 0:
-        return
-    with pa.memory_map(str(path)) as source:
-        buffer = source.read_buffer()
+    with path.open("rb") as file:
+        file.seek(start)
+        buffer = pa.py_buffer(file.read(-1 if end is None else max(end - start, 0)))
     reader = pa.BufferReader(buffer)
-    header = _read_message(reader)
-    if header is None:
-        return
+    if start == 0:
+        header = _read_message(reader)
+        if header is None:
+            return
+        _check_schema(path, header, schema)
+    while True:
+        offset = reader.tell()
+        message = _read_message(reader)
+        if message is None:
+            return
+        stop = reader.tell()
+        yield Frame(start + offset, start + stop, _verified_rows(buffer[offset:stop], message, schema))
+
+
+def read_rows(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
+    """Return the rows of a segment as far as they are whole and their checksums right."""
+    return [frame.rows for frame in read_frames(path, schema) if frame.rows is not None]
+
+
+def _check_schema(path: Path, header: pa.ipc.Message, schema: pa.Schema) -> None:
     try:
         found = pa.ipc.read_schema(header)
         names = found.names
@@ -81,18 +98,6 @@ def read_frames(path: Path, schema: pa.Schema) -> Iterator[Frame]:
         raise SegmentError(f"{path}: its header is damaged: {error}") from error
     if not found.equals(schema):
         raise SegmentError(f"{path}: its columns are not those of this version; expected {schema.names}, got {names}")
-    while True:
-        offset = reader.tell()
-        message = _read_message(reader)
-        if message is None:
-            return
-        end = reader.tell()
-        yield Frame(offset, end, _verified_rows(buffer[offset:end], message, schema))
-
-
-def read_rows(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
-    """Return the rows of a segment as far as they are whole and their checksums right."""
-    return [frame.rows for frame in read_frames(path, schema) if frame.rows is not None]
 
 
 def _read_message(reader: pa.BufferReader) -> pa.ipc.Message | None:

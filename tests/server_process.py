@@ -1,6 +1,5 @@
 """A real server process on free ports, and the handles that the end-to-end tests need of it."""
 
-import contextlib
 import json
 import os
 import signal
@@ -27,6 +26,7 @@ class ServerProcess:
         self.data_dir = data_dir
         self._flags = flags
         self._process: subprocess.Popen[str] | None = None
+        self.ready_line = ""
         self.url = ""
         self.grpc = ""
 
@@ -42,7 +42,7 @@ class ServerProcess:
                 env=environment(),
             )
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        self.ready_line = line = self._process.stdout.readline()
         assert line.startswith("ready "), f"the server did not start: {line!r} {self.log()[-2000:]}"
         fields = dict(part.split("=", 1) for part in line.split()[1:])
         self.url, self.grpc = fields["http"], fields["grpc"]
@@ -74,16 +74,19 @@ class ServerProcess:
         return self.wait(timeout_s)
 
     def stop(self) -> None:
-        """End it, whatever state it is in."""
+        """End it if it runs: the quick way, since nobody looks at its data any more."""
         if self._process is not None and self._process.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.terminate()
-            if self._process.poll() is None:
-                self.kill()
+            self.kill()
 
     @property
     def _log_path(self) -> Path:
         return self.data_dir.parent / f"{self.data_dir.name}.log"
+
+    def rest_of_output(self) -> str:
+        """Return what it printed after the line that says ready, once it has ended."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return self._process.stdout.read()
 
     def log(self) -> str:
         return self._log_path.read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -11,6 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from schemas.api.problems import problems_of
+from storage.errors import StorageError
+
+logger = logging.getLogger(__name__)
 
 PROBLEMS_MAX = 20
 
@@ -48,6 +52,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(ApiError)(_api_error)
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(StorageError)(_storage_error)
     app.exception_handler(Exception)(_unexpected)
 
 
@@ -78,6 +83,12 @@ async def _http_error(request: Request, err: HTTPException) -> Response:
     # A 405 must name the methods that are allowed, a 401 its scheme.
     response.headers.update(err.headers or {})
     return response
+
+
+async def _storage_error(_: Request, err: Exception) -> Response:
+    # Its text may hold paths, which are not the caller's business.
+    logger.error("a request failed on storage: %s", err)
+    return answer(503, CODES[503], "the data can't be read at the moment; see the server's log")
 
 
 async def _unexpected(_: Request, __: Exception) -> Response:

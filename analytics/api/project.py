@@ -7,7 +7,7 @@ from starlette.requests import Request
 DEFAULT_PROJECT = "default"
 
 
-def project(request: Request) -> str:
+async def project(request: Request) -> str:
     """Return the project that authentication set on the request's state, else ``default``; a FastAPI dependency."""
     name: str = getattr(request.state, "project", None) or DEFAULT_PROJECT
     return name

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.project import project
 from schemas.api.errors import ErrorAnswer
@@ -27,13 +27,13 @@ Project = Annotated[str, Depends(project)]
 
 
 def router(registry: Registry) -> APIRouter:
-    """Return the routes over ``registry``."""
+    """Return the routes over ``registry``; what is read from memory is answered without waiting for a thread."""
     routes = APIRouter(tags=["registry"])
 
     @routes.get("/configs", responses=_answers(ConfigsAnswer))
-    def configs(project: Project) -> Response:
+    async def configs(project: Project) -> Response:
         """Return the latest version of every config."""
-        return _json({"configs": registry.configs(project)})
+        return json_answer({"configs": registry.configs(project)})
 
     @routes.get("/configs/{key:path}/version/{version}", responses=_answers(ServedConfig, 400, 404, 503))
     def config(project: Project, key: str, version: int) -> Response:
@@ -42,17 +42,17 @@ def router(registry: Registry) -> APIRouter:
             found = registry.config(project, key, version)
         if found is None:
             raise ApiError(404, "not_found", _absent(registry, project, key, version))
-        return _json(found)
+        return json_answer(found)
 
     @routes.get("/prompts", responses=_answers(PromptsAnswer))
-    def prompts(project: Project) -> Response:
+    async def prompts(project: Project) -> Response:
         """Return every prompt: its latest version, after any older one that a prompt test pins."""
-        return _json({"prompts": registry.prompts(project)})
+        return json_answer({"prompts": registry.prompts(project)})
 
     @routes.get("/prompt-ab-tests", responses=_answers(PromptTestsAnswer))
-    def prompt_ab_tests(project: Project) -> Response:
+    async def prompt_ab_tests(project: Project) -> Response:
         """Return the latest version of every prompt test."""
-        return _json({"prompt_ab_tests": registry.prompt_ab_tests(project)})
+        return json_answer({"prompt_ab_tests": registry.prompt_ab_tests(project)})
 
     @routes.post("/apply", responses=_answers(ApplyAnswer, 400, 413, 415, 503), openapi_extra=_apply_body())
     async def apply(project: Project, request: Request) -> Response:
@@ -67,7 +67,7 @@ def router(registry: Registry) -> APIRouter:
 def _apply(registry: Registry, project: str, body: bytes) -> Response:
     with _errors():
         changes = registry.apply(project, document.from_json(body))
-    return _json({"changes": [asdict(change) for change in changes]})
+    return json_answer({"changes": [asdict(change) for change in changes]})
 
 
 def _check_content_type(request: Request) -> None:
@@ -108,10 +108,6 @@ def _errors() -> Iterator[None]:
         raise ApiError(503, "unavailable", "the registry is being written by another process; try again") from err
     except RegistryError as err:
         raise ApiError(503, "unavailable", "the registry's database cannot be used; see the server's log") from err
-
-
-def _json(content: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")
 
 
 def _answers(model: type[BaseModel], *errors: int) -> dict[int | str, dict[str, Any]]:

@@ -1,7 +1,8 @@
 """``POST /sql``: a read-only statement over the caller's project."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -12,6 +13,9 @@ from analytics.api.project import project
 from analytics.rows import json_rows
 from storage.engines.duckdb import DuckDBEngine
 from storage.errors import QueryError, QueryTimeoutError
+
+# Statements at once: more would take the memory and the processors from ingest and results.
+STATEMENTS_MAX = 4
 
 
 class SqlRequest(BaseModel):
@@ -30,20 +34,27 @@ class SqlAnswer(BaseModel):
     truncated: bool
 
 
-def router(engine: DuckDBEngine, *, timeout_s: float, rows_max: int) -> APIRouter:
+def router(engine: DuckDBEngine, *, timeout_s: float, rows_max: int, bytes_max: int) -> APIRouter:
     """Return the router."""
     routes = APIRouter(tags=["sql"])
+    limiter = CapacityLimiter(STATEMENTS_MAX)
+
+    def answer(query: str, caller: str) -> dict[str, Any]:
+        found = engine.query_untrusted(
+            query, project=caller, timeout_s=timeout_s, rows_max=rows_max, bytes_max=bytes_max
+        )
+        return {"columns": found.rows.schema.names, "rows": json_rows(found.rows), "truncated": found.truncated}
 
     @routes.post("/sql", response_model=SqlAnswer, summary="Ask a read-only SQL question")
-    def sql(request: SqlRequest, caller: Annotated[str, Depends(project)]) -> Response:
+    async def sql(request: SqlRequest, caller: Annotated[str, Depends(project)]) -> Response:
         """Answer one SELECT over spans, metrics, exposures and session_rollup, committed or just acknowledged."""
+        if limiter.available_tokens <= 0:
+            raise ApiError(503, "unavailable", f"{STATEMENTS_MAX} statements are running, the limit: try again")
         try:
-            answer = engine.query_untrusted(request.query, project=caller, timeout_s=timeout_s, rows_max=rows_max)
+            return json_answer(await to_thread.run_sync(answer, request.query, caller, limiter=limiter))
         except QueryTimeoutError as error:
             raise ApiError(408, "timeout", str(error)) from error
         except QueryError as error:
             raise ApiError(400, "invalid_argument", str(error), "query") from error
-        rows = json_rows(answer.rows)
-        return json_answer({"columns": answer.rows.schema.names, "rows": rows, "truncated": answer.truncated})
 
     return routes

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fallom.assignment import bucket, effective_shares, variant_keys, variant_list, walk
+from fallom.assignment import bucket, effective_shares, targeted_variant, variant_keys, variant_list, walk
 from storage.registry.resources import ConfigVersion
 
 
@@ -21,8 +21,8 @@ class Arm:
 class Experiment:
     """A config under test, at one version.
 
-    ``epoch`` holds the versions whose variants and weights are the same as this one's: their sessions were assigned
-    alike and may be counted together. Sessions of other versions may not.
+    ``epoch`` holds the versions whose variants, weights and targeting are the same as this one's: their sessions were
+    assigned alike and may be counted together. Sessions of other versions may not.
     """
 
     key: str
@@ -31,8 +31,21 @@ class Experiment:
     weights: tuple[float, ...]
     epoch: frozenset[int]
     known_versions: frozenset[int]
-    has_targeting: bool
+    targeting: dict[str, Any]
     started_at: datetime
+
+    @property
+    def has_unseen_targeting(self) -> bool:
+        """Return whether who is targeted depends on more than the customer, which only the client knows."""
+        targets = [target.get("field") for target in self.targeting.get("individualTargets") or ()]
+        rules = self.targeting.get("rules") or ()
+        conditions = [condition.get("field") for rule in rules for condition in rule.get("conditions") or ()]
+        return any(field != "customerId" for field in (*targets, *conditions))
+
+    def is_targeted(self, customer_id: str | None) -> bool:
+        """Return whether the targeting, not chance, decides on this customer's sessions."""
+        found = targeted_variant(self.targeting, customer_id, None)
+        return found is not None and 0 <= found[0] < len(self.arms)
 
     def arm_of_hash(self, session_id: str) -> int:
         """Return the index of the arm that the session's bucket falls to."""
@@ -67,7 +80,7 @@ def experiment_of(key: str, versions: list[ConfigVersion], version: int | None =
         weights=weights,
         epoch=frozenset(found.version for found in epoch),
         known_versions=frozenset(found.version for found in versions),
-        has_targeting=bool(targeting) and targeting.get("enabled") is not False,
+        targeting={} if targeting.get("enabled") is False else targeting,
         started_at=min(found.created_at for found in epoch),
     )
 
@@ -86,7 +99,8 @@ def _epoch(versions: list[ConfigVersion], current: ConfigVersion) -> list[Config
     return run
 
 
-def _assignment_rule(body: dict[str, Any]) -> list[tuple[str, str, float]]:
+def _assignment_rule(body: dict[str, Any]) -> tuple[object, ...]:
     variants = variant_list(body["variants"])
     keys = variant_keys(body["variants"])
-    return [(key, str(variant["model"]), float(variant["weight"])) for key, variant in zip(keys, variants, strict=True)]
+    arms = [(key, variant["model"], float(variant["weight"])) for key, variant in zip(keys, variants, strict=True)]
+    return arms, body.get("targeting") or None

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from analytics.experiments.arms import Experiment
 
-Label = Literal["randomised", "targeted", "forced", "stale_version", "crossover"]
-EXCLUDED_LABELS: tuple[Label, ...] = ("targeted", "forced", "stale_version", "crossover")
+Label = Literal["randomised", "targeted", "forced", "fallback", "stale_version", "crossover"]
+EXCLUDED_LABELS: tuple[Label, ...] = ("targeted", "forced", "fallback", "stale_version", "crossover")
+_TARGETED_REASONS = ("individual_target", "rule")
 
 
 class Exposure(NamedTuple):
@@ -25,6 +26,8 @@ class Exposure(NamedTuple):
     config_version: int
     assigned_model: str
     variant_index: int | None
+    reason: str | None
+    customer_id: str | None
     event_time: datetime
 
 
@@ -50,8 +53,10 @@ class Cohort:
         )
 
 
-def cohort_of(experiment: Experiment, exposures: Iterable[Exposure]) -> Cohort:
-    """Label every exposed session."""
+def cohort_of(
+    experiment: Experiment, exposures: Iterable[Exposure], customers: Mapping[str, str] | None = None
+) -> Cohort:
+    """Label every exposed session. ``customers`` names the customer of a session whose exposure does not."""
     by_session: dict[str, list[Exposure]] = defaultdict(list)
     for exposure in exposures:
         by_session[exposure.session_id].append(exposure)
@@ -59,28 +64,39 @@ def cohort_of(experiment: Experiment, exposures: Iterable[Exposure]) -> Cohort:
     excluded: Counter[str] = Counter(dict.fromkeys(EXCLUDED_LABELS, 0))
     first: datetime | None = None
     for session_id, found in by_session.items():
-        label, arm = label_session(experiment, session_id, found)
+        found.sort(key=lambda exposure: exposure.event_time)
+        label, arm = label_session(experiment, found, (customers or {}).get(session_id))
         if label != "randomised" or arm is None:
             excluded[label] += 1
             continue
         arms[session_id] = arm
-        earliest = min(exposure.event_time for exposure in found)
-        first = earliest if first is None else min(first, earliest)
+        first = found[0].event_time if first is None else min(first, found[0].event_time)
     return Cohort(arms, dict(excluded), first)
 
 
-def label_session(experiment: Experiment, session_id: str, exposures: list[Exposure]) -> tuple[Label, int | None]:
-    """Return why the session is in its arm, and which that is."""
-    current = [exposure for exposure in exposures if _is_current(experiment, exposure)]
-    if not current:
+def label_session(
+    experiment: Experiment, exposures: list[Exposure], customer_id: str | None
+) -> tuple[Label, int | None]:
+    """Return why a session is in its arm, and which that is; its exposures stand in the order of time.
+
+    The first one decides on the epoch: a session that lives across a change of weights is of the epoch it began in.
+    """
+    first = exposures[0]
+    if first.reason == "fallback":
+        return "fallback", None
+    if not _is_current(experiment, first):
         return "stale_version", None
-    arms = {_arm(experiment, exposure) for exposure in exposures}
+    arms = {_arm(experiment, exposure) for exposure in exposures if _is_current(experiment, exposure)}
     if len(arms) > 1:
         return "crossover", None
     arm = arms.pop()
-    if arm is not None and arm == experiment.arm_of_hash(session_id):
+    customer_id = next((exposure.customer_id for exposure in exposures if exposure.customer_id), customer_id)
+    if first.reason in _TARGETED_REASONS or experiment.is_targeted(customer_id):
+        # Also where the hash agrees: chance did not put it there, and would not have put others of its kind elsewhere.
+        return "targeted", arm
+    if arm is not None and arm == experiment.arm_of_hash(first.session_id):
         return "randomised", arm
-    return ("targeted" if experiment.has_targeting and arm is not None else "forced"), arm
+    return ("targeted" if experiment.targeting and arm is not None else "forced"), arm
 
 
 def _is_current(experiment: Experiment, exposure: Exposure) -> bool:

@@ -23,6 +23,8 @@ from analytics.experiments.statistics import (
 
 SESSIONS_MIN = 100
 EFFECTIVE_SESSIONS_MIN = 30.0
+# Where a value is missing more often in one arm than in the other, the rest is no fair sample of either.
+COVERAGE_DIFFERENCE_MAX = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ def _comparison(
 ) -> dict[str, Any]:
     difference, interval, lift = _effect(control, arm, verdicts.alpha)
     enough = control.supports_verdict and arm.supports_verdict
+    comparable = abs((control.coverage or 0.0) - (arm.coverage or 0.0)) <= COVERAGE_DIFFERENCE_MAX
     significant = difference.p_value is not None and difference.p_value < verdicts.alpha
     return {
         "variant": key,
@@ -104,7 +107,8 @@ def _comparison(
         "p_value_adjusted": None,
         "p_value_fixed": difference.p_value,
         "enough_data": enough,
-        "significant": significant and enough and verdicts.allowed,
+        "coverage_comparable": comparable,
+        "significant": significant and enough and comparable and verdicts.allowed,
         "first_significant_at": None,
         "bayes": None,
         "non_inferiority": None,

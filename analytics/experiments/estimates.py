@@ -24,10 +24,8 @@ def ratio_entry(
     metric: RatioMetric, sums: Sequence[ArmSums], calls: Sequence[int], keys: Sequence[str], verdicts: Verdicts
 ) -> dict[str, Any]:
     """Return the entry of a ratio or a mean."""
-    arms = [
-        _ratio_arm(arm.sums, arm.observations, _share(arm.observations, count) if metric.observed else 1.0, verdicts)
-        for arm, count in zip(sums, calls, strict=True)
-    ]
+    counted = [(arm.sums, *_coverage(metric, arm, count)) for arm, count in zip(sums, calls, strict=True)]
+    arms = [_ratio_arm(*each, verdicts) for each in counted]
     return {
         **_head(metric.name, metric.statistic, metric.estimand, metric.direction, metric.unit),
         "variants": [arm.to_json(key) for arm, key in zip(arms, keys, strict=True)],
@@ -129,6 +127,13 @@ def _proportion_arm(successes: int, trials: int, sessions: int, verdicts: Verdic
     return ArmEstimate(
         estimate, interval, trials, trials, float(trials), coverage=_share(trials, sessions), proportion=proportion
     )
+
+
+def _coverage(metric: RatioMetric, arm: ArmSums, calls: int) -> tuple[float, float | None]:
+    """Return how many observations the metric has in the arm, and which share of those there could be."""
+    if metric.estimand == "per_session":
+        return arm.sums.n, _share(arm.sums.n, arm.sums.sessions)
+    return arm.observations, _share(arm.observations, calls)
 
 
 def _critical(estimate: Estimate, verdicts: Verdicts) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 from analytics.experiments.arms import Experiment
 from analytics.experiments.cohorts import Cohort
 from analytics.experiments.comparisons import SESSIONS_MIN
+from analytics.experiments.measures import Dominance
 from analytics.experiments.statistics import chi_square, log_bayes_factor, sequential_p_value
 
 SEQUENTIAL_P_MIN = 0.01
@@ -17,16 +18,11 @@ CHI_SQUARE_P_MIN = 0.001
 class Health:
     """The health section of the results, and whether a verdict may rest on them."""
 
-    status: str
     section: dict[str, Any]
-
-    @property
-    def allows_verdict(self) -> bool:
-        """Return whether the arms are comparable at all."""
-        return self.status != "invalid"
+    allows_verdict: bool
 
 
-def health_of(experiment: Experiment, cohort: Cohort, unexposed_sessions: int) -> Health:
+def health_of(experiment: Experiment, cohort: Cohort, unexposed_sessions: int, dominance: Dominance) -> Health:
     """Judge the experiment."""
     observed = [cohort.sessions(arm) for arm in range(len(experiment.arms))]
     shares = [arm.share for arm in experiment.arms]
@@ -50,9 +46,13 @@ def health_of(experiment: Experiment, cohort: Cohort, unexposed_sessions: int) -
         },
         "multiple_exposures": {"count": crossovers, "share": crossovers / exposed if exposed else 0.0},
         "excluded": {**cohort.excluded, "missing_exposure": unexposed_sessions},
+        "dominant_session": {
+            "max_call_share": dominance.max_call_share,
+            "effective_sessions": dominance.effective_sessions,
+        },
         "warnings": warnings,
     }
-    return Health(status, section)
+    return Health(section, allows_verdict=status != "invalid" and not experiment.has_unseen_targeting)
 
 
 def _mismatch(chi_square_p: float | None, sequential_p: float) -> str:
@@ -76,6 +76,14 @@ def _warnings(
     if few:
         warnings.append(
             _warning("low_sample", f"fewer than {SESSIONS_MIN} sessions in {', '.join(few)}: no verdict yet")
+        )
+    if experiment.has_unseen_targeting:
+        warnings.append(
+            _warning(
+                "unseen_targeting",
+                "the targeting goes by fields that only the clients know, so that sessions it placed can't be told "
+                "from those that chance did: no verdict",
+            )
         )
     stale = cohort.excluded["stale_version"]
     if stale:

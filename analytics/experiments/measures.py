@@ -1,6 +1,6 @@
 """Asks the engine for what the metrics need: sums over sessions, quantiles over calls, custom metrics.
 
-All statements of one result run over one snapshot, in which the randomised sessions stand as ``cohort``.
+All statements of one result run over one session, in which the randomised sessions stand as ``cohort``.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ from analytics.experiments.cohorts import Cohort, Exposure
 from analytics.experiments.metrics import QuantileMetric, RatioMetric
 from analytics.experiments.statistics import RatioSums
 from storage import sql
-from storage.engines.duckdb import Snapshot
+from storage.engines.duckdb import QuerySession
 
 CATEGORIES_MAX = 10
+CUSTOM_METRICS_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,14 @@ class ArmSums:
 
     sums: RatioSums
     observations: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dominance:
+    """The largest session's share of all calls, and the number of equal sessions that would weigh as much (Kish)."""
+
+    max_call_share: float | None
+    effective_sessions: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,40 +50,55 @@ class CategoryMetric:
     counts: dict[int, tuple[int, int]]
 
 
-def read_exposures(snapshot: Snapshot, config_key: str) -> list[Exposure]:
+def read_exposures(session: QuerySession, config_key: str) -> list[Exposure]:
     """Return the distinct exposures of an experiment."""
-    columns = snapshot.query(sql.load("exposures"), {"config_key": config_key}).to_pydict()
+    columns = session.query(sql.load("exposures"), {"config_key": config_key}).to_pydict()
     return [Exposure(*row) for row in zip(*(columns[name] for name in Exposure._fields), strict=True)]
 
 
-def count_unexposed_sessions(snapshot: Snapshot, config_key: str) -> int:
+def read_customers(session: QuerySession, config_key: str) -> dict[str, str]:
+    """Return the customer of each session that names one."""
+    columns = session.query(sql.load("session_customers"), {"config_key": config_key}).to_pydict()
+    return dict(zip(columns["session_id"], columns["customer_id"], strict=True))
+
+
+def count_unexposed_sessions(session: QuerySession, config_key: str) -> int:
     """Return how many sessions have calls under the config but no exposure."""
-    return int(snapshot.query(sql.load("unexposed_sessions"), {"config_key": config_key})["sessions"][0].as_py())
+    return int(session.query(sql.load("unexposed_sessions"), {"config_key": config_key})["sessions"][0].as_py())
 
 
 class Measures:
-    """The measures of one experiment's randomised sessions over one snapshot."""
+    """The measures of one experiment's randomised sessions over one session."""
 
-    def __init__(self, snapshot: Snapshot, config_key: str, cohort: Cohort, arm_count: int) -> None:
-        self._snapshot = snapshot
+    def __init__(self, session: QuerySession, config_key: str, cohort: Cohort, arm_count: int) -> None:
+        self._session = session
         self._arms = range(arm_count)
         self._sessions = [cohort.sessions(arm) for arm in self._arms]
         parameters = {"config_key": config_key}
-        snapshot.add("cohort", cohort.to_table())
-        snapshot.keep("session_totals", sql.load("session_totals"), parameters)
-        snapshot.keep("calls", sql.load("calls"), parameters)
-        snapshot.keep("session_metrics", sql.load("session_metrics"), parameters)
+        session.add("cohort", cohort.to_table())
+        session.keep("session_totals", sql.load("session_totals"), parameters)
+        session.keep("calls", sql.load("calls"), parameters)
+        session.keep("session_metrics", sql.load("session_metrics"), {**parameters, "names_max": CUSTOM_METRICS_MAX})
 
     def calls(self) -> list[int]:
         """Return the number of calls by arm."""
-        rows = self._snapshot.query("SELECT arm, sum(calls)::BIGINT AS calls FROM session_totals GROUP BY arm")
+        rows = self._session.query("SELECT arm, sum(calls)::BIGINT AS calls FROM session_totals GROUP BY arm")
         counts = {row["arm"]: row["calls"] for row in rows.to_pylist()}
         return [counts.get(arm, 0) for arm in self._arms]
+
+    def dominance(self) -> Dominance:
+        """Return how far the figures rest on few sessions."""
+        (row,) = self._session.query(
+            "SELECT max(calls) AS most, sum(calls) AS calls, fsum(calls * calls) AS squares FROM session_totals"
+        ).to_pylist()
+        if not row["calls"]:
+            return Dominance(None, None)
+        return Dominance(row["most"] / row["calls"], row["calls"] ** 2 / row["squares"])
 
     def ratio(self, metric: RatioMetric) -> list[ArmSums]:
         """Return the sums of a ratio metric by arm."""
         x, n = metric.numerator, metric.denominator or "1.0"
-        rows = self._snapshot.query(
+        rows = self._session.query(
             f"SELECT arm, {_sums(x, n)}, fsum({metric.observed or n}) AS observations FROM session_totals GROUP BY arm"  # noqa: S608 - columns are the metrics' own
         )
         by_arm = {row["arm"]: _arm_sums(row) for row in rows.to_pylist()}
@@ -83,7 +107,7 @@ class Measures:
     def quantiles(self, column: str, arm: int, probabilities: Sequence[float]) -> list[float | None]:
         """Return the inverted CDF of a column of calls at each probability; None where there is no call."""
         literals = ", ".join(repr(float(probability)) for probability in probabilities)
-        rows = self._snapshot.query(
+        rows = self._session.query(
             f"SELECT quantile_disc({column}, [{literals}]) AS values FROM calls WHERE arm = $arm",  # noqa: S608 - the column is the metric's own
             {"arm": arm},
         )
@@ -92,7 +116,7 @@ class Measures:
 
     def sums_at_quantile(self, column: str, arm: int, value: float) -> RatioSums:
         """Return the sums over all sessions of the arm of x = calls at or below ``value``, n = calls."""
-        rows = self._snapshot.query(
+        rows = self._session.query(
             f"SELECT count(*) AS sessions, {_sums('x', 'n')} FROM (SELECT session_id, count({column})::DOUBLE AS n,"  # noqa: S608 - the column is the metric's own
             f" (count(*) FILTER ({column} <= $value))::DOUBLE AS x FROM calls WHERE arm = $arm GROUP BY session_id)",
             {"arm": arm, "value": value},
@@ -118,7 +142,7 @@ class Measures:
     def number_metrics(self) -> list[NumberMetric]:
         """Return the custom metrics of numbers and booleans, by name."""
         found: dict[str, NumberMetric] = {}
-        for row in self._snapshot.query(sql.load("number_metrics")).to_pylist():
+        for row in self._session.query(sql.load("number_metrics")).to_pylist():
             known = found.get(row["name"])
             sums = {
                 **(known.sums if known else {}),
@@ -131,7 +155,7 @@ class Measures:
     def category_metrics(self) -> list[CategoryMetric]:
         """Return the values of the custom metrics of text, the most frequent of each first."""
         found: dict[tuple[str, str], CategoryMetric] = {}
-        for row in self._snapshot.query(sql.load("category_metrics"), {"values_max": CATEGORIES_MAX}).to_pylist():
+        for row in self._session.query(sql.load("category_metrics"), {"values_max": CATEGORIES_MAX}).to_pylist():
             key = (row["name"], row["value_string"])
             metric = found.setdefault(key, CategoryMetric(*key, {}))
             metric.counts[row["arm"]] = (row["sessions"], row["answered"])
@@ -146,7 +170,7 @@ def _sums(x: str, n: str) -> str:
 
 
 def _arm_sums(row: dict[str, float]) -> ArmSums:
-    # A cost a session of which no call's cost is known is unknown, not zero.
+    # Where no call's value is known, sessions without calls must not make it zero.
     sums = _ratio_sums(row) if row["observations"] else _nothing_known(int(row["sessions"]))
     return ArmSums(sums, row["observations"])
 

@@ -9,7 +9,7 @@ from analytics.experiments.cohorts import cohort_of
 from analytics.experiments.comparisons import Verdicts
 from analytics.experiments.estimates import category_entry, number_entry, quantile_entries, ratio_entry
 from analytics.experiments.health import Health, health_of
-from analytics.experiments.measures import Measures, count_unexposed_sessions, read_exposures
+from analytics.experiments.measures import Measures, count_unexposed_sessions, read_customers, read_exposures
 from analytics.experiments.metrics import METRICS, QuantileMetric
 from storage.engines.duckdb import DuckDBEngine
 
@@ -20,10 +20,12 @@ def results(
     engine: DuckDBEngine, project: str, experiment: Experiment, *, only: frozenset[str] | None = None
 ) -> dict[str, Any]:
     """Return the results as they are now; ``only`` limits the metrics to those names."""
-    with engine.snapshot(project) as snapshot:
-        cohort = cohort_of(experiment, read_exposures(snapshot, experiment.key))
-        health = health_of(experiment, cohort, count_unexposed_sessions(snapshot, experiment.key))
-        measures = Measures(snapshot, experiment.key, cohort, len(experiment.arms))
+    with engine.session(project) as session:
+        customers = read_customers(session, experiment.key) if experiment.targeting else {}
+        cohort = cohort_of(experiment, read_exposures(session, experiment.key), customers)
+        measures = Measures(session, experiment.key, cohort, len(experiment.arms))
+        unexposed = count_unexposed_sessions(session, experiment.key)
+        health = health_of(experiment, cohort, unexposed, measures.dominance())
         sessions = [cohort.sessions(arm) for arm in range(len(experiment.arms))]
         calls = measures.calls()
         entries = _metrics(experiment, measures, sessions, calls, Verdicts(ALPHA, health.allows_verdict), only)
@@ -97,7 +99,7 @@ def _variants(experiment: Experiment, sessions: Sequence[int], calls: Sequence[i
 
 
 def _recommendation(health: Health) -> dict[str, Any]:
-    if not health.allows_verdict:
+    if health.section["status"] == "invalid":
         reasons = [warning["message"] for warning in health.section["warnings"]]
         return {"action": "invalid", "variant": None, "reasons": reasons}
     reason = "fixed-horizon intervals hold for one look at a planned end: this version gives no verdict before it"

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow as pa
 from collector.log import SegmentLog
 from collector.window import SpanIdentity, SpanWindow, identities
 from schemas.session_rollup import SESSION_ROLLUP
+from schemas.spans import SPANS
 from schemas.table import Table
 from schemas.tables import LOGGED_TABLES, TABLES
 from storage.errors import StorageError
@@ -58,9 +59,14 @@ class LakeExporter:
         for table in LOGGED_TABLES:
             committed = max(self._lake.committed_segment(target, self._writer_id) for target in _targets(table))
             self._logs[table.name].recover(committed=committed)
-        self._window.remember(self._recent_spans())
+        self._remember_recent_spans()
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing is in the log that is not committed."""
+        return not any(log.sealed() for log in self._logs.values())
 
     def stop(self) -> None:
         """Commit all that is in the log, end."""
@@ -70,18 +76,35 @@ class LakeExporter:
             self._thread = None
             self._commit(older_than_s=0.0)
 
-    def consume(self, batches: Mapping[str, pa.RecordBatch]) -> None:
-        """Return once the rows are on disk; rows that are there already are left out."""
-        for name, rows in batches.items():
-            kept = self._window.fresh(rows) if name == "spans" else rows
-            if kept.num_rows:
-                self._logs[name].append(kept)
-            if name == "spans":
-                self._window.remember(identities(kept))
+    def consume(self, table: str, rows: pa.RecordBatch) -> None:
+        """Return once the rows are on disk; spans that are there already are left out."""
+        if table != SPANS.name:
+            self._logs[table].append(rows)
+            return
+        fresh = self._window.fresh(rows)
+        if fresh.num_rows:
+            self._logs[table].append(fresh)
+            # Only now: what could not be stored must not look like a duplicate when it is sent again.
+            self._window.remember(identities(fresh))
+
+    def _remember_recent_spans(self) -> None:
+        try:
+            self._window.remember(self._recent_spans())
+        except StorageError:
+            # A damaged file must not keep the server from taking new data.
+            logger.exception("the latest spans can't be read: a retry of one of them will not be recognised")
 
     def _run(self) -> None:
         while not self._stopping.wait(min(self._flush_interval_s, 1.0)):
             self._commit(older_than_s=self._flush_interval_s)
+            self._compact()
+
+    def _compact(self) -> None:
+        for table in TABLES:
+            try:
+                self._lake.compact(table)
+            except StorageError:
+                logger.exception("table %s could not be compacted; its rows are as they were", table.name)
 
     def _commit(self, *, older_than_s: float) -> None:
         for table in LOGGED_TABLES:
@@ -109,4 +132,4 @@ class LakeExporter:
 
 def _targets(table: Table) -> tuple[Table, ...]:
     """Return the tables that a segment of ``table`` is committed to."""
-    return (table, SESSION_ROLLUP) if table.name == "spans" else (table,)
+    return (table, SESSION_ROLLUP) if table is SPANS else (table,)

@@ -7,6 +7,7 @@ from collector.fallom.fields import Fields, load_object
 from collector.request import Decoded, Receipt, Request
 
 METRICS_MAX = 1_000
+NAME_CHARACTERS_MAX = 256
 
 
 def decode(request: Request, receipt: Receipt) -> Decoded:
@@ -28,6 +29,10 @@ def decode(request: Request, receipt: Receipt) -> Decoded:
 def _value(name: str, value: object) -> dict[str, object]:
     if not name:
         raise DecodeError("a metric's name must not be empty", field="data")
+    if len(name) > NAME_CHARACTERS_MAX:
+        raise DecodeError(
+            f"a metric's name has at most {NAME_CHARACTERS_MAX} characters, got {len(name)}", field="data"
+        )
     if isinstance(value, bool):
         return {"value_type": "boolean", "value_double": float(value)}
     if isinstance(value, int | float) and math.isfinite(value):

@@ -24,7 +24,9 @@ UNIX_NANO_MAX = 2**63 - 1
 PAST_DAYS_MAX = 400
 FUTURE_DAYS_MAX = 2
 # A resource and a scope stand once in a request, and in the row of each of its spans: 1 MB could become 100 GB.
-SHARED_BYTES_MAX = 64 * 1024 * 1024
+SHARED_BYTES_MAX = 256 * 1024 * 1024
+# A span can be told in 30 bytes and takes kilobytes as a row.
+SPANS_MAX = 100_000
 _FIRST_TOKEN_EVENTS = frozenset(
     {
         "First Token Stream Event",
@@ -61,6 +63,9 @@ def decode(request: Request, receipt: Receipt) -> Decoded:
 
 def decode_message(message: ExportTraceServiceRequest, request: Request, receipt: Receipt) -> Decoded:
     """Return the spans of a parsed request. Raises TooLargeError where its spans share too much."""
+    count = sum(len(scope.spans) for resource in message.resource_spans for scope in resource.scope_spans)
+    if count > SPANS_MAX:
+        raise TooLargeError(f"at most {SPANS_MAX} spans in a request allowed, got {count}: send it in parts")
     rows: list[dict[str, object]] = []
     reasons: list[str] = []
     shared_bytes = 0

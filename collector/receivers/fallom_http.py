@@ -13,6 +13,9 @@ from collector.http_body import BodyReader, http_status, retry_headers
 from collector.pipeline import Pipeline
 from collector.request import Format, Request
 
+# One event: it is parsed where other requests wait.
+EVENT_BYTES_MAX = 1024 * 1024
+
 
 def routes(pipeline: Pipeline, bodies: BodyReader, is_config_known: Callable[[str, str], bool]) -> list[BaseRoute]:
     """Return the receiver's routes. ``is_config_known`` says whether a project has a config of that key."""
@@ -23,14 +26,14 @@ def routes(pipeline: Pipeline, bodies: BodyReader, is_config_known: Callable[[st
 
     async def spans(request: HttpRequest) -> Response:
         try:
-            async with bodies.body(request) as body:
+            async with bodies.body(request, EVENT_BYTES_MAX) as body:
                 return await submit(request, body, Format.METRICS)
         except CollectorError as error:
             return _refusal(error)
 
     async def sessions(request: HttpRequest) -> Response:
         try:
-            async with bodies.body(request) as body:
+            async with bodies.body(request, EVENT_BYTES_MAX) as body:
                 config_key = Fields(load_object(body)).text("config_key")
                 if not is_config_known(request.state.project, config_key):
                     return _unknown_config(config_key)

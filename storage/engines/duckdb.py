@@ -1,13 +1,20 @@
-"""The DuckDB engine: SQL over committed files and hot rows, in this process, without access to anything else."""
+"""The DuckDB engine: SQL over committed files and hot rows, in this process.
 
+The product's own statements read the lake's files natively. A user's statement runs in a second database, which has no
+access to files at all: its tables are Arrow datasets of one project's rows, so that there is nothing to escape to.
+"""
+
+import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pads
 
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
@@ -18,24 +25,35 @@ from storage.hot import HotRows, View
 from storage.lake import Lake
 from storage.rollup import session_rollup
 
+_BATCH_ROWS = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The rows of a query, and whether there were more than its limit allows."""
+    """The rows of a query, and whether there were more than its limits allow."""
 
     rows: pa.Table
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All acknowledged rows at one moment; every statement sees the same."""
+@dataclass(slots=True)
+class QuerySession:
+    """One project's rows, or all where it is None: each table is taken at its first use, and stays as it was then."""
 
     connection: duckdb.DuckDBPyConnection
+    project: str | None
+    define: Callable[["QuerySession", Table], None]
+    _defined: set[str] = field(default_factory=set)
 
     def query(self, statement: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """Answer one of the product's own statements, whole."""
-        return _run(self.connection, statement, parameters or {}).read_all()
+        with _errors():
+            return self.reader(statement, parameters).read_all()
+
+    def reader(self, statement: str, parameters: Mapping[str, object] | None = None) -> pa.RecordBatchReader:
+        """Return the answer's rows as they come."""
+        self._define_tables(statement)
+        return self.connection.sql(statement, params=dict(parameters or {})).to_arrow_reader(_BATCH_ROWS)
 
     def add(self, name: str, rows: pa.Table) -> None:
         """Make ``rows`` a table of that name for the statements that follow."""
@@ -43,54 +61,67 @@ class Snapshot:
 
     def keep(self, name: str, statement: str, parameters: Mapping[str, object] | None = None) -> None:
         """Keep a statement's answer as a table of that name for the statements that follow."""
-        try:
+        with _errors():
+            self._define_tables(statement)
             self.connection.execute(f"CREATE TEMP TABLE {name} AS {statement}", dict(parameters or {}))
-        except duckdb.Error as error:
-            raise _refused(error) from error
+
+    def _define_tables(self, statement: str) -> None:
+        """Define the tables that the statement names; all if none, since it may ask which there are."""
+        named = [table for table in TABLES if re.search(rf"\b{table.name}\b", statement, re.IGNORECASE)]
+        for table in named or TABLES:
+            if table.name not in self._defined:
+                self.define(self, table)
+                self._defined.add(table.name)
 
 
 class DuckDBEngine:
-    """Runs statements over one project's rows. Thread-safe: each query has a connection and a snapshot of its own."""
+    """Runs statements over one project's rows. Thread-safe: each query has a connection and a view of its own."""
 
     def __init__(self, lake: Lake, hot: HotRows, *, memory_limit: str = "2GB", threads: int = 2) -> None:
+        self._lake_directory = lake.directory
         self._hot = hot
-        self._database = duckdb.connect(":memory:")
-        self._database.execute("SET TimeZone = 'UTC'")
-        self._database.execute("SET python_enable_replacements = false")
-        self._database.execute(f"SET memory_limit = '{memory_limit}'")
-        self._database.execute(f"SET threads = {threads}")
-        # Without a place to spill, a statement that outgrows its memory ends; nothing fills the disk.
-        self._database.execute("SET temp_directory = ''")
-        # From here on a statement reads the lake's files and nothing else, and can't change that.
-        self._database.execute(f"SET allowed_directories = [{_quoted(str(lake.directory))}]")
-        self._database.execute("SET enable_external_access = false")
-        self._database.execute("SET lock_configuration = true")
+        self._trusted = _database(memory_limit, threads, readable=lake.directory)
+        self._sandbox = _database(memory_limit, threads, readable=None)
+        self._users: set[duckdb.DuckDBPyConnection] = set()
+        self._lock = threading.Lock()
 
     def close(self) -> None:
-        """End the database; running queries fail."""
-        self._database.close()
+        """Stop users' statements, end the databases; safe twice."""
+        self.interrupt()
+        for database in (self._trusted, self._sandbox):
+            try:
+                database.close()
+            except duckdb.Error:
+                # A statement that can't be interrupted still uses it; it ends with the process.
+                continue
+
+    def interrupt(self) -> None:
+        """Stop the users' statements that run."""
+        with self._lock:
+            for connection in self._users:
+                connection.interrupt()
 
     @contextmanager
-    def snapshot(self, project: str | None) -> Iterator["Snapshot"]:
-        """Give one project's rows, or all where it is None, as they are now, for as many statements as are needed."""
-        connection = self._database.cursor()
+    def session(self, project: str | None) -> Iterator[QuerySession]:
+        """Give one project's rows, or all where it is None, for as many statements as are needed."""
+        connection = self._trusted.cursor()
         try:
-            for table in TABLES:
-                _define(connection, self._view(table), project)
-            yield Snapshot(connection)
+            yield QuerySession(connection, project, self._define_files)
         finally:
             connection.close()
 
     def query(self, statement: str, parameters: Mapping[str, object] | None = None, *, project: str | None) -> pa.Table:
-        """Answer one of the product's own statements, whole, over a snapshot of its own."""
-        with self.snapshot(project) as snapshot:
-            return snapshot.query(statement, parameters)
+        """Answer one of the product's own statements, whole, in a session of its own."""
+        with self.session(project) as session:
+            return session.query(statement, parameters)
 
-    def query_untrusted(self, statement: str, *, project: str, timeout_s: float, rows_max: int) -> Answer:
-        """Answer a user's statement: one SELECT, stopped at ``timeout_s``, cut at ``rows_max`` rows."""
-        with self.snapshot(project) as snapshot:
-            connection = snapshot.connection
+    def query_untrusted(
+        self, statement: str, *, project: str, timeout_s: float, rows_max: int, bytes_max: int
+    ) -> Answer:
+        """Answer a user's statement: one SELECT, stopped at ``timeout_s``, cut at ``rows_max`` or ``bytes_max``."""
+        with self._user_connection() as connection:
             _refuse_all_but_one_select(connection, statement)
+            session = QuerySession(connection, project, self._define_datasets)
             expired = threading.Event()
 
             def stop() -> None:
@@ -98,16 +129,29 @@ class DuckDBEngine:
                 connection.interrupt()
 
             timer = threading.Timer(timeout_s, stop)
+            timer.daemon = True
             timer.start()
             try:
-                return _limited(_run(connection, statement, {}), rows_max)
-            except (QueryError, duckdb.Error, pa.ArrowException, OSError) as error:
-                # What fails while its rows are fetched comes through Arrow, as an OSError.
+                with _errors():
+                    return _limited(session.reader(statement), rows_max, bytes_max)
+            except QueryError as error:
                 if expired.is_set():
                     raise QueryTimeoutError(f"stopped after {timeout_s:g} s, the limit of a statement") from error
-                raise _refused(error) from error
+                raise
             finally:
                 timer.cancel()
+
+    @contextmanager
+    def _user_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        connection = self._sandbox.cursor()
+        with self._lock:
+            self._users.add(connection)
+        try:
+            yield connection
+        finally:
+            with self._lock:
+                self._users.discard(connection)
+            connection.close()
 
     def _view(self, table: Table) -> View:
         if table is not SESSION_ROLLUP:
@@ -116,49 +160,77 @@ class DuckDBEngine:
         view = self._hot.view(SESSION_ROLLUP, logged=SPANS)
         return View(table, view.files, session_rollup(view.hot))
 
+    def _define_files(self, session: QuerySession, table: Table) -> None:
+        """Make the table's name a view over its files, read natively, and its hot rows."""
+        view = self._view(table)
+        columns = ", ".join(table.schema.names)
+        sources = [f"SELECT {columns} FROM hot_{table.name}"]  # noqa: S608 - names from the schema
+        if view.files:
+            files = ", ".join(_quoted(path) for path in view.files)
+            partition = ", hive_partitioning = true, hive_types = {'date': DATE}" if table.partition_by else ""
+            sources.append(f"SELECT {columns} FROM read_parquet([{files}]{partition})")  # noqa: S608 - paths are quoted
+        condition = "true" if session.project is None else f"project = {_quoted(session.project)}"
+        session.connection.register(f"hot_{table.name}", view.hot)
+        session.connection.execute(
+            f"CREATE TEMP VIEW {table.name} AS SELECT * FROM ({' UNION ALL '.join(sources)}) WHERE {condition}"  # noqa: S608 - likewise
+        )
 
-def _define(connection: duckdb.DuckDBPyConnection, view: View, project: str | None) -> None:
-    """Make the table's name a view over its files and its hot rows, of one project or of all."""
-    hot_name = f"hot_{view.table.name}"
-    hot = view.hot if project is None else view.hot.filter(pc.field("project") == project)
-    connection.register(hot_name, hot)
-    columns = ", ".join(view.table.schema.names)
-    sources = [f"SELECT {columns} FROM {hot_name}"]  # noqa: S608 - names from the schema
-    if view.files:
-        files = ", ".join(_quoted(path) for path in view.files)
-        partition = ", hive_partitioning = true, hive_types = {'date': DATE}" if view.table.partition_by else ""
-        sources.append(f"SELECT {columns} FROM read_parquet([{files}], union_by_name = true{partition})")  # noqa: S608 - paths are quoted
-    union = " UNION ALL ".join(sources)
-    condition = "true" if project is None else f"project = {_quoted(project)}"
-    connection.execute(f"CREATE TEMP VIEW {view.table.name} AS SELECT * FROM ({union}) WHERE {condition}")  # noqa: S608 - likewise
+    def _define_datasets(self, session: QuerySession, table: Table) -> None:
+        """Make the table's name a view over Arrow data of one project: no other row can be named."""
+        view = self._view(table)
+        own = pc.field("project") == session.project
+        sources = [f"hot_{table.name}"]
+        session.connection.register(sources[0], view.hot.filter(own))
+        if view.files:
+            sources.append(f"committed_{table.name}")
+            session.connection.register(sources[1], self._dataset(view).filter(own))
+        columns = ", ".join(table.schema.names)
+        union = " UNION ALL ".join(f"SELECT {columns} FROM {source}" for source in sources)  # noqa: S608 - names from the schema
+        session.connection.execute(f"CREATE TEMP VIEW {table.name} AS {union}")
+
+    def _dataset(self, view: View) -> pads.Dataset:
+        partition = pa.schema([view.table.schema.field(name) for name in view.table.partition_by])
+        return pads.dataset(
+            list(view.files),
+            schema=view.table.schema,
+            format="parquet",
+            partitioning=pads.HivePartitioning(partition) if view.table.partition_by else None,
+            partition_base_dir=str(self._lake_directory / view.table.name),
+        )
 
 
-def _run(
-    connection: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, object]
-) -> pa.RecordBatchReader:
-    try:
-        return connection.sql(statement, params=dict(parameters)).to_arrow_reader(10_000)
-    except duckdb.Error as error:
-        raise _refused(error) from error
+def _database(memory_limit: str, threads: int, *, readable: Path | None) -> duckdb.DuckDBPyConnection:
+    """Return a database that reads one directory, or no file at all, and whose settings can't be changed."""
+    database = duckdb.connect(":memory:")
+    database.execute("SET TimeZone = 'UTC'")
+    database.execute("SET python_enable_replacements = false")
+    database.execute(f"SET memory_limit = '{memory_limit}'")
+    database.execute(f"SET threads = {threads}")
+    # Without a place to spill, a statement that outgrows its memory ends; nothing fills the disk.
+    database.execute("SET temp_directory = ''")
+    if readable is not None:
+        database.execute(f"SET allowed_directories = [{_quoted(str(readable))}]")
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")
+    return database
 
 
-def _limited(reader: pa.RecordBatchReader, rows_max: int) -> Answer:
+def _limited(reader: pa.RecordBatchReader, rows_max: int, bytes_max: int) -> Answer:
     batches: list[pa.RecordBatch] = []
-    count = 0
+    rows = size_bytes = 0
     for batch in reader:
         batches.append(batch)
-        count += batch.num_rows
-        if count > rows_max:
+        rows += batch.num_rows
+        size_bytes += batch.nbytes
+        if rows > rows_max or size_bytes > bytes_max:
             break
-    rows = pa.Table.from_batches(batches, reader.schema)
-    return Answer(rows.slice(0, rows_max), truncated=count > rows_max)
+    answer = pa.Table.from_batches(batches, reader.schema)
+    return Answer(answer.slice(0, rows_max), truncated=rows > rows_max or size_bytes > bytes_max)
 
 
 def _refuse_all_but_one_select(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
-    try:
+    with _errors():
         statements = connection.extract_statements(statement)
-    except duckdb.Error as error:
-        raise _refused(error) from error
     if len(statements) != 1:
         raise QueryRefusedError(f"one statement expected, got {len(statements)}")
     try:
@@ -170,8 +242,14 @@ def _refuse_all_but_one_select(connection: duckdb.DuckDBPyConnection, statement:
         raise QueryRefusedError(f"only SELECT is allowed, got {kind.name}")
 
 
-def _refused(error: Exception) -> QueryRefusedError:
-    return error if isinstance(error, QueryRefusedError) else QueryRefusedError(str(error))
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Raise what the database says of a statement as a QueryRefusedError."""
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        # What fails while rows are fetched comes through Arrow, as an OSError.
+        raise QueryRefusedError(str(error)) from error
 
 
 def _quoted(text: str) -> str:

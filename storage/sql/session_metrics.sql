@@ -1,4 +1,4 @@
--- The custom metrics of the sessions in the experiment: of each name, the latest value.
+-- The custom metrics of the sessions in the experiment: of each name, the latest value; the names of most sessions.
 SELECT
     session_id,
     arm,
@@ -22,5 +22,14 @@ FROM (
     FROM metrics
     JOIN cohort USING (session_id)
     WHERE metrics.config_key = $config_key
+        AND metrics.name IN (
+            SELECT metrics.name
+            FROM metrics
+            JOIN cohort USING (session_id)
+            WHERE metrics.config_key = $config_key
+            GROUP BY metrics.name
+            ORDER BY count(DISTINCT session_id) DESC, metrics.name
+            LIMIT $names_max
+        )
     GROUP BY metrics.session_id, cohort.arm, metrics.name
 )

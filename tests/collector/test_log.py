@@ -16,7 +16,7 @@ from lake_parts import file_size_limit
 from collector.component import LogFullError, RetryableError
 from collector.log import SegmentLog
 from storage.errors import SegmentError
-from storage.segments import encode_frame, encode_header, segment_path
+from storage.segments import encode_frame, encode_header, read_rows, segment_numbers, segment_path
 
 SCHEMA = pa.schema([("n", pa.int64())])
 HEADER_BYTES = len(encode_header(SCHEMA))
@@ -47,7 +47,9 @@ def opened(folder: Path, *, committed: int = 0, segment_bytes_max: int = MIB, lo
 
 
 def all_numbers(log: SegmentLog) -> list[int]:
-    return [number for batch in log.all_rows() for number in batch["n"].to_pylist()]
+    folder = log._directory
+    batches = [rows for number in segment_numbers(folder) for rows in read_rows(segment_path(folder, number), SCHEMA)]
+    return [number for batch in batches for number in batch["n"].to_pylist()]
 
 
 def quarantined(folder: Path) -> dict[str, bytes]:

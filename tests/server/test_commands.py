@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from server.commands import main
+from server.settings import ServerSettings
 
 CODE_OF_ERROR = 1
 CODE_OF_USAGE = 2
@@ -93,6 +94,20 @@ def test_a_wrong_settings_file_is_named(
         monkeypatch.setenv("FALLOM_CONFIG", "fallom.toml")
 
     assert problem(capsys, code, "serve", *(["--config", "fallom.toml"] if is_flag else [])).startswith(words)
+
+
+def test_a_flag_beats_the_environment_which_beats_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[ServerSettings] = []
+    monkeypatch.setattr("server.commands.serve", started.append)
+    Path("fallom.toml").write_text("sql_rows_max = 3\nbody_bytes_max = 3000\nin_flight_bytes_max = 3000\n")
+    monkeypatch.setenv("FALLOM_SQL_ROWS_MAX", "2")
+    monkeypatch.setenv("FALLOM_BODY_BYTES_MAX", "2000")
+
+    main(["serve", "--config", "fallom.toml", "--sql-rows-max", "1"])
+
+    settings = started[0]
+    assert (settings.sql_rows_max, settings.body_bytes_max, settings.in_flight_bytes_max) == (1, 2000, 3000)
+    assert settings.flush_interval_s == ServerSettings.model_fields["flush_interval_s"].default
 
 
 @pytest.mark.parametrize("transport", ["http", "grpc"])

@@ -42,7 +42,7 @@ def test_rows_are_kept_and_read_under_any_ordinary_path(tmp_path: Path, name: st
     parts = Parts(tmp_path / name)
     exporter = parts.exporter()
     exporter.start()
-    exporter.consume({"spans": span_rows(1, 2)})
+    exporter.consume("spans", span_rows(1, 2))
     exporter.stop()
     log = parts.log(SPANS)
     log.recover(committed=1)

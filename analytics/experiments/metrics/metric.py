@@ -11,7 +11,8 @@ Estimand = Literal["per_call", "per_session"]
 class RatioMetric:
     """A ratio of two columns of ``session_totals``: Σ numerator / Σ denominator, or the mean a session without one.
 
-    ``observed`` names the column that counts the calls whose value is known, where not all are.
+    ``observed`` names the column that counts the calls whose value is known, where not all are: without any, nothing
+    is known of the metric.
     """
 
     name: str
@@ -21,11 +22,7 @@ class RatioMetric:
     denominator: str | None = None
     observed: str | None = None
     statistic: str = "mean"
-
-    @property
-    def estimand(self) -> Estimand:
-        """Return what one observation is."""
-        return "per_session" if self.denominator is None else "per_call"
+    estimand: Estimand = "per_call"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,17 +42,12 @@ def test_a_variant_is_keyed_by_its_name_in_an_object_and_by_its_model_in_a_list(
 
 
 def test_an_epoch_is_the_unbroken_run_of_versions_that_assign_alike() -> None:
-    bodies = (
-        even(),
-        canary(),
-        even(),
-        even(targeting={"enabled": True, "individualTargets": [], "rules": []}),
-        canary(),
-    )
+    targeted = even(targeting={"enabled": True, "individualTargets": [], "rules": []})
+    bodies = (even(), even(), canary(), even(), targeted, canary())
 
-    assert made(*bodies, version=4).epoch == {3, 4}
-    assert made(*bodies, version=1).epoch == {1}
-    assert made(*bodies).epoch == {5}
+    assert made(*bodies, version=1).epoch == {1, 2}
+    assert made(*bodies, version=4).epoch == {4}
+    assert made(*bodies).epoch == {6}
 
 
 def test_an_experiment_starts_with_its_epoch() -> None:

@@ -27,8 +27,16 @@ def session_of(model: str) -> str:
     return next(s for s in (f"s-{i}" for i in range(100)) if (bucket(s) < 500_000) == (model == "a"))
 
 
-def exposure(session_id: str, model: str, version: int = 1, index: int | None = None, after_s: int = 0) -> Exposure:
-    return Exposure(session_id, version, model, index, NOW + timedelta(seconds=after_s))
+def exposure(
+    session_id: str,
+    model: str,
+    version: int = 1,
+    index: int | None = None,
+    after_s: int = 0,
+    reason: str | None = None,
+    customer_id: str | None = None,
+) -> Exposure:
+    return Exposure(session_id, version, model, index, reason, customer_id, NOW + timedelta(seconds=after_s))
 
 
 def test_a_session_that_was_given_what_the_hash_says_is_randomised() -> None:
@@ -79,14 +87,52 @@ def test_a_session_of_another_epoch_is_stale() -> None:
     assert cohort.first_exposure is None
 
 
-def test_a_session_of_both_epochs_counts_where_its_arm_did_not_change() -> None:
+def test_a_session_is_of_the_epoch_that_it_began_in() -> None:
+    a = session_of("a")
+    began = [exposure(a, "a", 1), exposure(a, "a", 2, after_s=1)]
+    joined = [exposure(a, "a", 2), exposure(a, "b", 1, after_s=1)]
+
+    assert cohort_of(experiment(OLD, NEW), began).excluded["stale_version"] == 1
+    # A client that had not yet learnt of the new version does not make it a crossover.
+    assert cohort_of(experiment(OLD, NEW), joined).arm_of_session == {a: 0}
+
+
+def test_a_fallback_is_no_assignment() -> None:
     a = session_of("a")
 
-    stayed = cohort_of(experiment(OLD, NEW), [exposure(a, "a", 1), exposure(a, "a", 2)])
-    moved = cohort_of(experiment(OLD, NEW), [exposure(a, "b", 1), exposure(a, "a", 2)])
+    assert cohort_of(experiment(NEW), [exposure(a, "a", reason="fallback")]).excluded["fallback"] == 1
 
-    assert stayed.arm_of_session == {a: 0}
-    assert moved.excluded["crossover"] == 1
+
+VIP = {
+    **NEW,
+    "targeting": {"enabled": True, "individualTargets": [{"field": "customerId", "value": "vip", "variantIndex": 0}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "of_spans"),
+    [({"customer_id": "vip"}, None), ({}, "vip"), ({"reason": "individual_target"}, None), ({"reason": "rule"}, None)],
+)
+def test_a_targeted_session_is_left_out_also_where_the_hash_agrees(given: dict[str, Any], of_spans: str | None) -> None:
+    a = session_of("a")
+    found = cohort_of(experiment(VIP), [exposure(a, "a", **given)], {a: of_spans} if of_spans else {})
+
+    assert found.excluded["targeted"] == 1
+    assert found.arm_of_session == {}
+
+
+def test_other_customers_of_a_config_with_targeting_are_randomised() -> None:
+    a = session_of("a")
+
+    assert cohort_of(experiment(VIP), [exposure(a, "a", customer_id="someone")]).arm_of_session == {a: 0}
+
+
+def test_targeting_by_what_only_the_client_knows_is_noticed() -> None:
+    by_plan = {"conditions": [{"field": "plan", "operator": "eq", "value": "pro"}], "variantIndex": 0}
+
+    assert experiment({**NEW, "targeting": {"enabled": True, "rules": [by_plan]}}).has_unseen_targeting
+    assert not experiment({**NEW, "targeting": {"enabled": False, "rules": [by_plan]}}).has_unseen_targeting
+    assert not experiment(VIP).has_unseen_targeting
 
 
 def test_a_version_that_the_registry_does_not_know_is_judged_by_the_hash() -> None:

@@ -41,7 +41,8 @@ def eventually(is_true: Callable[[], bool]) -> bool:
 def test_rows_are_visible_when_consume_returns_and_committed_when_stop_does(parts: Parts) -> None:
     exporter = parts.exporter()
     exporter.start()
-    exporter.consume({"spans": span_rows(1, 2), "exposures": exposure_rows(1)})
+    exporter.consume("spans", span_rows(1, 2))
+    exporter.consume("exposures", exposure_rows(1))
 
     assert parts.counts() == (2, 2)
     assert parts.lake.snapshot(SPANS, "").files == ()
@@ -55,7 +56,7 @@ def test_rows_are_visible_when_consume_returns_and_committed_when_stop_does(part
 def test_rows_are_committed_within_the_interval(parts: Parts) -> None:
     exporter = parts.exporter(flush_interval_s=0.05)
     exporter.start()
-    exporter.consume({"spans": span_rows(1)})
+    exporter.consume("spans", span_rows(1))
 
     assert eventually(lambda: parts.segments() == [])
     assert parts.counts() == (1, 1)
@@ -67,7 +68,7 @@ def test_stopping_is_safe_twice_and_without_a_start(parts: Parts) -> None:
 
     exporter.stop()
     exporter.start()
-    exporter.consume({"spans": span_rows(1)})
+    exporter.consume("spans", span_rows(1))
     exporter.stop()
     exporter.stop()
 
@@ -77,7 +78,8 @@ def test_stopping_is_safe_twice_and_without_a_start(parts: Parts) -> None:
 def test_a_crash_before_any_commit_is_replayed(parts: Parts) -> None:
     first = parts.exporter()
     first.start()
-    first.consume({"spans": span_rows(1, 2), "exposures": exposure_rows(1)})
+    first.consume("spans", span_rows(1, 2))
+    first.consume("exposures", exposure_rows(1))
     crash(first)
 
     second = parts.exporter()
@@ -111,7 +113,7 @@ def test_a_crash_between_the_commits_of_spans_and_of_their_rollup_is_repaired(pa
 def test_a_crash_between_the_last_commit_and_the_removal_is_repaired(parts: Parts) -> None:
     first = parts.exporter()
     first.start()
-    first.consume({"spans": span_rows(1)})
+    first.consume("spans", span_rows(1))
     (segment,) = (parts.data.log / "spans").iterdir()
     data = segment.read_bytes()
     first.stop()
@@ -119,7 +121,7 @@ def test_a_crash_between_the_last_commit_and_the_removal_is_repaired(parts: Part
 
     second = parts.exporter()
     second.start()
-    second.consume({"spans": span_rows(2)})
+    second.consume("spans", span_rows(2))
     second.stop()
 
     assert parts.counts() == (2, 2)
@@ -130,7 +132,7 @@ def test_segments_are_numbered_on_after_a_restart(parts: Parts) -> None:
     for number in range(3):
         exporter = parts.exporter()
         exporter.start()
-        exporter.consume({"spans": span_rows(number)})
+        exporter.consume("spans", span_rows(number))
         exporter.stop()
 
     assert parts.counts() == (3, 3)
@@ -146,7 +148,7 @@ parts = Parts(Path(sys.argv[1]))
 exporter = parts.exporter(flush_interval_s=0.02, segment_bytes_max=20_000)
 exporter.start()
 for number in range(60):
-    exporter.consume({"spans": span_rows(number)})
+    exporter.consume("spans", span_rows(number))
     print(number, flush=True)
 os._exit(1)
 """
@@ -161,7 +163,7 @@ def test_after_a_kill_every_acknowledged_span_is_there_once_and_sent_again_still
     exporter = parts.exporter()
     exporter.start()
     assert parts.counts() == (60, 60)
-    exporter.consume({"spans": span_rows(*range(70))})
+    exporter.consume("spans", span_rows(*range(70)))
     exporter.stop()
 
     assert parts.counts() == (70, 70)
@@ -171,20 +173,20 @@ def test_after_a_kill_every_acknowledged_span_is_there_once_and_sent_again_still
 def test_spans_sent_twice_in_a_batch_across_batches_and_after_a_restart_are_stored_once(parts: Parts) -> None:
     first = parts.exporter()
     first.start()
-    first.consume({"spans": span_rows(1, 1, 2)})
-    first.consume({"spans": span_rows(2, 3)})
+    first.consume("spans", span_rows(1, 1, 2))
+    first.consume("spans", span_rows(2, 3))
     assert parts.counts() == (3, 3)
     first.stop()
 
     second = parts.exporter()
     second.start()
-    second.consume({"spans": span_rows(1, 2, 3, 4)})
+    second.consume("spans", span_rows(1, 2, 3, 4))
     assert parts.counts() == (4, 4)
     crash(second)
 
     third = parts.exporter()
     third.start()
-    third.consume({"spans": span_rows(4)})
+    third.consume("spans", span_rows(4))
     third.stop()
 
     assert parts.counts() == (4, 4)
@@ -193,8 +195,8 @@ def test_spans_sent_twice_in_a_batch_across_batches_and_after_a_restart_are_stor
 def test_the_same_span_of_two_projects_is_two(parts: Parts) -> None:
     exporter = parts.exporter()
     exporter.start()
-    exporter.consume({"spans": span_rows(1, project="a")})
-    exporter.consume({"spans": span_rows(1, project="b")})
+    exporter.consume("spans", span_rows(1, project="a"))
+    exporter.consume("spans", span_rows(1, project="b"))
     exporter.stop()
 
     assert parts.counts() == (2, 2)
@@ -205,7 +207,8 @@ def test_metrics_and_exposures_are_never_taken_for_sent_again(parts: Parts) -> N
     exporter = parts.exporter()
     exporter.start()
     for _ in range(2):
-        exporter.consume({"metrics": metric, "exposures": exposure_rows(1)})
+        exporter.consume("metrics", metric)
+        exporter.consume("exposures", exposure_rows(1))
     exporter.stop()
 
     assert (parts.count(METRICS), parts.count(EXPOSURES)) == (2, 2)
@@ -215,10 +218,10 @@ def test_spans_whose_append_failed_are_not_taken_for_sent_again(parts: Parts) ->
     exporter = parts.exporter()
     exporter.start()
     with file_size_limit(0), pytest.raises(LogFullError):
-        exporter.consume({"spans": span_rows(1)})
+        exporter.consume("spans", span_rows(1))
 
     assert parts.counts() == (0, 0)
-    exporter.consume({"spans": span_rows(1)})
+    exporter.consume("spans", span_rows(1))
 
     assert parts.counts() == (1, 1)
     exporter.stop()
@@ -227,12 +230,12 @@ def test_spans_whose_append_failed_are_not_taken_for_sent_again(parts: Parts) ->
 def test_a_log_that_is_full_takes_rows_again_once_it_is_committed(parts: Parts) -> None:
     exporter = parts.exporter(log_bytes_max=25_000)
     exporter.start()
-    exporter.consume({"spans": span_rows(1)})
+    exporter.consume("spans", span_rows(1))
     with pytest.raises(LogFullError, match="its limit is"):
-        exporter.consume({"spans": span_rows(*range(10, 500))})
+        exporter.consume("spans", span_rows(*range(10, 500)))
 
     exporter._commit(older_than_s=0)
-    exporter.consume({"spans": span_rows(2)})
+    exporter.consume("spans", span_rows(2))
     exporter.stop()
 
     assert parts.counts() == (2, 2)
@@ -241,7 +244,8 @@ def test_a_log_that_is_full_takes_rows_again_once_it_is_committed(parts: Parts) 
 def test_while_the_lake_can_t_be_written_rows_stay_visible_and_are_committed_later(parts: Parts) -> None:
     exporter = parts.exporter()
     exporter.start()
-    exporter.consume({"spans": span_rows(1), "exposures": exposure_rows(1)})
+    exporter.consume("spans", span_rows(1))
+    exporter.consume("exposures", exposure_rows(1))
     log = parts.data.lake / "spans" / "_delta_log"
     log.rename(log.with_name("away"))
 
@@ -309,7 +313,7 @@ def test_a_reader_beside_the_committer_never_sees_a_row_twice_or_misses_one(part
     deadline = time.monotonic() + 1.5
     while time.monotonic() < deadline:
         begun += 5
-        exporter.consume({"spans": span_rows(*range(begun - 5, begun))})
+        exporter.consume("spans", span_rows(*range(begun - 5, begun)))
         acknowledged = begun
         time.sleep(0.01)
     stopping.set()

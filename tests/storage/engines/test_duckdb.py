@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,9 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
 
 
 def ask(parts: Parts, statement: str, **limits: Any) -> Answer:
-    return parts.engine.query_untrusted(statement, **{"project": "a", "timeout_s": 10.0, "rows_max": 100} | limits)
+    return parts.engine.query_untrusted(
+        statement, **{"project": "a", "timeout_s": 10.0, "rows_max": 100, "bytes_max": 1 << 30} | limits
+    )
 
 
 @pytest.mark.parametrize(
@@ -214,13 +217,13 @@ def test_a_statement_is_stopped_at_its_time_limit(parts: Parts, statement: str) 
 
 @pytest.mark.parametrize(("rows_max", "count", "truncated"), [(4, 4, True), (5, 5, False), (6, 5, False), (0, 0, True)])
 def test_an_answer_is_cut_at_its_row_limit(parts: Parts, rows_max: int, count: int, truncated: bool) -> None:
-    answer = ask(parts, "SELECT * FROM spans", rows_max=rows_max)
+    answer = ask(parts, "SELECT * FROM spans", rows_max=rows_max, bytes_max=1 << 30)
 
     assert (answer.rows.num_rows, answer.truncated) == (count, truncated)
 
 
 def test_of_an_endless_answer_no_more_is_made_than_the_limit(parts: Parts) -> None:
-    answer = ask(parts, "SELECT * FROM range(100000000000)", rows_max=20_001)
+    answer = ask(parts, "SELECT * FROM range(100000000000)", rows_max=20_001, bytes_max=1 << 30)
 
     assert (answer.rows.num_rows, answer.truncated) == (20_001, True)
 
@@ -237,29 +240,90 @@ def test_a_statement_that_outgrows_the_memory_is_refused(parts: Parts) -> None:
 
     with pytest.raises(QueryRefusedError, match="Out of Memory"):
         small.query_untrusted(
-            "SELECT list(md5(range::VARCHAR)) FROM range(5000000)", project="a", timeout_s=20, rows_max=10
+            "SELECT list(md5(range::VARCHAR)) FROM range(5000000)",
+            project="a",
+            timeout_s=20,
+            rows_max=10,
+            bytes_max=1 << 20,
         )
     small.close()
 
 
-def test_statements_of_one_snapshot_see_the_same_rows(tmp_path: Path) -> None:
+def test_a_table_of_a_session_stays_as_it_was_at_its_first_use(tmp_path: Path) -> None:
     parts = Parts(tmp_path)
     log = parts.log(SPANS)
     log.append(span_rows(1))
-    with parts.engine.snapshot(None) as snapshot:
+    with parts.engine.session(None) as session:
+        first = session.query("SELECT count(*) AS n FROM spans")["n"].to_pylist()
         log.append(span_rows(2))
 
-        seen = snapshot.query("SELECT count(*) AS n FROM spans")["n"].to_pylist()
+        second = session.query("SELECT count(*) AS n FROM spans")["n"].to_pylist()
 
-    assert seen == [1]
+    assert first == second == [1]
     assert parts.count() == 2
 
 
+def test_no_statement_writes_to_the_lake_or_reads_its_files(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    exporter = parts.exporter()
+    exporter.start()
+    exporter.consume("spans", span_rows(1, project="a"))
+    exporter.consume("spans", span_rows(2, project="b"))
+    exporter.stop()
+    files = {path: path.read_bytes() for path in sorted(parts.data.lake.rglob("*")) if path.is_file()}
+    victim = next(path for path in files if path.suffix == ".parquet")
+    planted = parts.data.lake / "spans" / "planted.parquet"
+
+    for statement in (
+        f"WITH x AS (COPY (SELECT 1) TO '{victim}') SELECT * FROM x",
+        f"WITH x AS (COPY (SELECT 1) TO '{planted}') SELECT * FROM x",
+        "WITH x AS (INSERT INTO spans VALUES (1) RETURNING *) SELECT * FROM x",
+        "WITH x AS (DELETE FROM spans RETURNING *) SELECT * FROM x",
+        f"SELECT * FROM read_parquet('{victim}')",
+        f"SELECT * FROM '{victim}'",
+        f"SELECT * FROM read_text('{victim}')",
+        f"SELECT * FROM glob('{parts.data.lake}/**')",
+        f"SELECT * FROM query('SELECT * FROM read_blob(''{victim}'')')",
+    ):
+        with pytest.raises(QueryRefusedError):
+            ask(parts, statement)
+
+    assert {path: path.read_bytes() for path in sorted(parts.data.lake.rglob("*")) if path.is_file()} == files
+    assert ask(parts, "SELECT trace_id FROM spans").rows.num_rows == 1
+    assert ask(parts, "SELECT * FROM committed_spans").rows["project"].to_pylist() == ["a"]
+    parts.engine.close()
+
+
+def test_an_answer_is_cut_at_its_bytes(parts: Parts) -> None:
+    answer = ask(parts, "SELECT repeat('x', 1000) FROM range(100000)", rows_max=10**9, bytes_max=1 << 20)
+
+    assert answer.truncated
+    assert answer.rows.num_rows < 100_000
+
+
+def test_a_users_statement_ends_when_it_is_interrupted(parts: Parts) -> None:
+    failed = []
+
+    def run() -> None:
+        try:
+            ask(parts, "SELECT count(*) FROM range(10000000000) a, range(1000) b WHERE a.range = b.range + 1")
+        except QueryRefusedError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while thread.is_alive() and not failed:
+        parts.engine.interrupt()
+        thread.join(0.05)
+
+    assert len(failed) == 1
+
+
 def test_what_a_snapshot_keeps_is_gone_with_it(parts: Parts) -> None:
-    with parts.engine.snapshot("a") as snapshot:
-        snapshot.keep("names", "SELECT DISTINCT name FROM spans WHERE project = $project", {"project": "a"})
-        snapshot.add("more", pa.table({"x": [1, 2]}))
-        found = snapshot.query("SELECT (SELECT count(*) FROM names) AS names, (SELECT sum(x) FROM more) AS more")
+    with parts.engine.session("a") as session:
+        session.keep("names", "SELECT DISTINCT name FROM spans WHERE project = $project", {"project": "a"})
+        session.add("more", pa.table({"x": [1, 2]}))
+        found = session.query("SELECT (SELECT count(*) FROM names) AS names, (SELECT sum(x) FROM more) AS more")
 
     assert found.to_pylist() == [{"names": 1, "more": 3}]
     with pytest.raises(QueryRefusedError):

@@ -1,0 +1,50 @@
+"""Who may speak to a server that has no keys: programs of this machine, but not the web pages that it shows.
+
+A page can make a browser post to 127.0.0.1 (it then names its own origin), and, with a name that resolves to it, also
+read the answers (it then names that host). Both are told by their headers, and refused.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server.settings import is_loopback
+
+
+class LocalGuard:
+    """Refuses requests whose Host or Origin is neither this machine nor one of ``allowed_hosts``."""
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str]) -> None:
+        self._app = app
+        self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 403."""
+        if scope["type"] == "http":
+            refusal = self._refusal(Headers(scope=scope))
+            if refusal:
+                content = {"error": {"code": "permission_denied", "message": refusal}}
+                response = Response(orjson.dumps(content), 403, media_type="application/json")
+                await response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, headers: Headers) -> str:
+        host = headers.get("host", "")
+        if host and not self._is_allowed(f"//{host}"):
+            return f"Host: {host!r} is not this machine; a proxy's name must be among the setting allowed_hosts"
+        origin = headers.get("origin", "")
+        if origin and not self._is_allowed(origin):
+            return f"Origin: {origin!r} is not this machine; a page's host must be among the setting allowed_hosts"
+        return ""
+
+    def _is_allowed(self, url: str) -> bool:
+        try:
+            name = urlsplit(url).hostname or ""
+        except ValueError:
+            return False
+        return is_loopback(name) or name in self._allowed_hosts
