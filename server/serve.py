@@ -175,8 +175,11 @@ async def _run(parts: Parts, listener: socket.socket) -> None:
         ending.cancel()
         logger.info("stopping: no new requests; answering those that are in")
         http.should_exit = True
-        parts.engine.interrupt()
-        await asyncio.to_thread(parts.grpc.stop)
+        stopping_grpc = asyncio.create_task(asyncio.to_thread(parts.grpc.stop))
+        while not serving.done():
+            parts.engine.interrupt()
+            await asyncio.wait({serving}, timeout=0.1)
+        await stopping_grpc
     await serving
 
 

@@ -6,7 +6,8 @@ StorageError
 ├── DataDirectoryError  a data directory that can't be used
 └── QueryError        a statement that can't be answered
     ├── QueryRefusedError   not allowed, or not SQL
-    └── QueryTimeoutError   stopped at its time limit
+    ├── QueryTimeoutError   stopped at its time limit
+    └── QueryInterruptedError  stopped because the server stops
 """
 
 
@@ -36,3 +37,7 @@ class QueryRefusedError(QueryError):
 
 class QueryTimeoutError(QueryError):
     """A statement was stopped at its time limit."""
+
+
+class QueryInterruptedError(QueryError):
+    """A statement was stopped because the server stops."""

@@ -106,12 +106,9 @@ def figures_of(sessions: Sequence[Session]) -> dict[Key, Figure]:
         for probability in QUANTILES:
             key = (name, f"p{probability * 100:g}", "per_call", None)
             found[key] = quantile_figure(values, probability, len(calls))
-    costs = _by_session(sessions, lambda call: call.cost)
-    known = sum(map(len, costs))
-    cost = mean_figure(np.array([values.sum() for values in costs]), known, known / len(calls) if calls else None)
-    found["cost_usd", "mean", "per_session", None] = cost if known else none_figure(len(sessions), cost.coverage)
+    found["cost_usd", "mean", "per_session", None] = cost_figure(sessions)
     count = np.array([len(session.calls) for session in sessions], float)
-    found["calls_per_session", "mean", "per_session", None] = mean_figure(count, len(sessions), 1.0)
+    found["calls_per_session", "mean", "per_session", None] = mean_figure(count, len(sessions))
     return found | _custom_figures(sessions)
 
 
@@ -126,17 +123,27 @@ def per_call_figure(values: Sequence[Floats], call_count: int) -> Figure:
     return Figure(estimate, interval, len(values), int(n.sum()), coverage, variance, degrees)
 
 
-def mean_figure(x: Floats, observations: int, coverage: float | None) -> Figure:
-    """Return the mean over sessions."""
+def mean_figure(x: Floats, session_count: int) -> Figure:
+    """Return the mean over sessions, from the value of each session that has one."""
     estimate, variance = ratio(x, np.ones(len(x)))
     degrees = len(x) - 1
     interval = _interval(estimate, variance, degrees)
-    return Figure(estimate, interval, len(x), observations, coverage, variance, degrees)
+    coverage = len(x) / session_count if session_count else None
+    return Figure(estimate, interval, len(x), len(x), coverage, variance, degrees)
 
 
-def none_figure(sessions: int, coverage: float | None) -> Figure:
-    """Return the figure of what is not known of any call."""
-    return Figure(None, None, sessions, 0, coverage)
+def cost_figure(sessions: Sequence[Session]) -> Figure:
+    """Return the mean cost over the sessions of which every call's cost is known; none where no call's is."""
+    costs = [[call.cost for call in session.calls] for session in sessions]
+    if not any(cost is not None for session in costs for cost in session):
+        return Figure(None, None, len(sessions), 0, 0.0 if sessions else None)
+    is_known = np.array([None not in session for session in costs], float)
+    x = np.array([sum(cost or 0.0 for cost in session) for session in costs]) * is_known
+    estimate, variance = ratio(x, is_known)
+    degrees = len(sessions) - 1
+    interval = _interval(estimate, variance, degrees)
+    known = int(is_known.sum())
+    return Figure(estimate, interval, len(sessions), known, known / len(sessions), variance, degrees)
 
 
 def quantile_figure(values: Sequence[Floats], probability: float, call_count: int) -> Figure:
@@ -302,7 +309,7 @@ def _custom_figures(sessions: Sequence[Session]) -> dict[Key, Figure]:
                 figure = share_figure(given.count(category), len(given), len(sessions))
                 found[name, "proportion", "per_session", category] = figure
         else:
-            figure = mean_figure(np.array(given, float), len(given), len(given) / len(sessions))
+            figure = mean_figure(np.array(given, float), len(sessions))
             found[name, "mean", "per_session", None] = figure
     return found
 

@@ -12,7 +12,7 @@ from analytics.api.errors import ApiError
 from analytics.api.project import project
 from analytics.rows import json_rows
 from storage.engines.duckdb import DuckDBEngine
-from storage.errors import QueryError, QueryTimeoutError
+from storage.errors import QueryError, QueryInterruptedError, QueryTimeoutError
 
 # Statements at once: more would take the memory and the processors from ingest and results.
 STATEMENTS_MAX = 4
@@ -54,6 +54,8 @@ def router(engine: DuckDBEngine, *, timeout_s: float, rows_max: int, bytes_max: 
             return json_answer(await to_thread.run_sync(answer, request.query, caller, limiter=limiter))
         except QueryTimeoutError as error:
             raise ApiError(408, "timeout", str(error)) from error
+        except QueryInterruptedError as error:
+            raise ApiError(503, "unavailable", str(error)) from error
         except QueryError as error:
             raise ApiError(400, "invalid_argument", str(error), "query") from error
 

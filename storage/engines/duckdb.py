@@ -20,7 +20,7 @@ from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
 from schemas.table import Table
 from schemas.tables import TABLES
-from storage.errors import QueryError, QueryRefusedError, QueryTimeoutError
+from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
 from storage.hot import HotRows, View
 from storage.lake import Lake
 from storage.rollup import session_rollup
@@ -82,7 +82,7 @@ class DuckDBEngine:
         self._hot = hot
         self._trusted = _database(memory_limit, threads, readable=lake.directory)
         self._sandbox = _database(memory_limit, threads, readable=None)
-        self._users: set[duckdb.DuckDBPyConnection] = set()
+        self._users: dict[duckdb.DuckDBPyConnection, threading.Event] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -96,9 +96,10 @@ class DuckDBEngine:
                 continue
 
     def interrupt(self) -> None:
-        """Stop the users' statements that run."""
+        """Stop the users' statements that run; one that is just beginning may miss it, so ask again."""
         with self._lock:
-            for connection in self._users:
+            for connection, interrupted in self._users.items():
+                interrupted.set()
                 connection.interrupt()
 
     @contextmanager
@@ -119,7 +120,7 @@ class DuckDBEngine:
         self, statement: str, *, project: str, timeout_s: float, rows_max: int, bytes_max: int
     ) -> Answer:
         """Answer a user's statement: one SELECT, stopped at ``timeout_s``, cut at ``rows_max`` or ``bytes_max``."""
-        with self._user_connection() as connection:
+        with self._user_connection() as (connection, interrupted):
             _refuse_all_but_one_select(connection, statement)
             session = QuerySession(connection, project, self._define_datasets)
             expired = threading.Event()
@@ -137,20 +138,22 @@ class DuckDBEngine:
             except QueryError as error:
                 if expired.is_set():
                     raise QueryTimeoutError(f"stopped after {timeout_s:g} s, the limit of a statement") from error
+                if interrupted.is_set():
+                    raise QueryInterruptedError("stopped: the server is shutting down") from error
                 raise
             finally:
                 timer.cancel()
 
     @contextmanager
-    def _user_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        connection = self._sandbox.cursor()
+    def _user_connection(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, threading.Event]]:
+        connection, interrupted = self._sandbox.cursor(), threading.Event()
         with self._lock:
-            self._users.add(connection)
+            self._users[connection] = interrupted
         try:
-            yield connection
+            yield connection, interrupted
         finally:
             with self._lock:
-                self._users.discard(connection)
+                del self._users[connection]
             connection.close()
 
     def _view(self, table: Table) -> View:

@@ -191,8 +191,13 @@ def add_otlp_call(traffic: Traffic, chance: np.random.Generator, session_id: str
 
 
 def add_sessions_that_do_not_count(traffic: Traffic) -> None:
-    """Add three targeted sessions, two that were seen in both arms, one of another model, four without exposure."""
+    """Add four targeted sessions, two that were seen in both arms, one of another model, four without exposure.
+
+    The customer of the first is targeted at the arm that the hash gives too: chance did not put it there.
+    """
+    traffic.call(session_id_in(1, "targeted-by-customer"), 1, {"fallom.customer_id": "vip"})
     exposed: dict[str, Sequence[str]] = {
+        session_id_in(1, "targeted-by-customer"): MODELS[1:],
         **{session_id_in(0, f"targeted-{number}"): MODELS[1:] for number in range(3)},
         **{session_id_in(number, f"crossover-{number}"): MODELS for number in range(2)},
         "forced": ["some-other-model"],
@@ -223,7 +228,7 @@ def test_sessions_that_chance_did_not_place_are_left_out_and_counted(
     health = strict_results(results_server, KEY)["health"]
 
     assert {label: count for label, count in health["excluded"].items() if count} == {
-        "targeted": 3,
+        "targeted": 4,
         "forced": 1,
         "crossover": 2,
         "missing_exposure": 4,
@@ -417,12 +422,14 @@ def test_new_weights_in_the_middle_begin_anew(results_server: ServerProcess) -> 
     assert latest["experiment"]["config_version"] == 2
     assert [arm["weight"] for arm in latest["variants"]] == pytest.approx([0.8, 0.2])
     assert [arm["sessions"] for arm in latest["variants"]] == [4, 0]
-    assert (latest["health"]["excluded"]["stale_version"], latest["health"]["excluded"]["crossover"]) == (9, 1)
+    # A session that lives across the change is of the version that it began with.
+    assert latest["health"]["excluded"]["stale_version"] == 10
     assert "config_changed" in {warning["code"] for warning in latest["health"]["warnings"]}
     assert estimate(latest, "latency_ms", "mean") == 300
-    assert [arm["sessions"] for arm in first["variants"]] == [5, 4]
-    assert (first["health"]["excluded"]["stale_version"], first["health"]["excluded"]["crossover"]) == (4, 1)
+    assert [arm["sessions"] for arm in first["variants"]] == [5, 5]
+    assert first["health"]["excluded"]["stale_version"] == 4
     assert estimate(first, "latency_ms", "mean") == 100
+    assert latest["health"]["excluded"]["crossover"] == first["health"]["excluded"]["crossover"] == 0
 
 
 def test_all_experiments_are_listed_with_their_traffic(
@@ -448,7 +455,7 @@ def test_all_experiments_are_listed_with_their_traffic(
         "calls": 1,
     }
     assert datetime.fromisoformat(entry["first_exposure_at"]) >= began
-    assert listed[KEY]["sessions"] == 2 * SESSIONS_AN_ARM + 6
+    assert listed[KEY]["sessions"] == 2 * SESSIONS_AN_ARM + 7
     define_models(results_server, "waiting", list(MODELS))
     waiting = next(e for e in results_server.get("/experiments")[1]["experiments"] if e["key"] == "waiting")
     assert (waiting["status"], waiting["sessions"], waiting["last_seen_at"]) == ("waiting", 0, None)

@@ -17,7 +17,7 @@ from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
 from schemas.tables import TABLES
 from storage.engines.duckdb import Answer
-from storage.errors import QueryError, QueryRefusedError, QueryTimeoutError
+from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
 from storage.rollup import session_rollup
 
 
@@ -307,7 +307,7 @@ def test_a_users_statement_ends_when_it_is_interrupted(parts: Parts) -> None:
     def run() -> None:
         try:
             ask(parts, "SELECT count(*) FROM range(10000000000) a, range(1000) b WHERE a.range = b.range + 1")
-        except QueryRefusedError as error:
+        except QueryInterruptedError as error:
             failed.append(error)
 
     thread = threading.Thread(target=run)
