@@ -117,8 +117,3 @@ def http_status(error: CollectorError) -> int:
 def retry_headers(error: CollectorError) -> dict[str, str]:
     """Return the hint when to try again, where that helps."""
     return {"Retry-After": f"{error.retry_after_s:.0f}"} if isinstance(error, RetryableError) else {}
-
-
-def fallom_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the X-Fallom-* headers, names in lowercase."""
-    return {name: value for name, value in headers.items() if name.startswith("x-fallom-")}

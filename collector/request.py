@@ -54,3 +54,8 @@ class Receipt:
     def at_unix_us(cls, unix_us: int) -> "Receipt":
         """Return the receipt of the given microsecond since 1970."""
         return cls(datetime.fromtimestamp(unix_us // 1_000_000, tz=UTC).replace(microsecond=unix_us % 1_000_000))
+
+
+def fallom_headers(headers: Mapping[str, object]) -> dict[str, str]:
+    """Return the X-Fallom-* headers of a request, or the metadata of a call; names in lowercase."""
+    return {name: value for name, value in headers.items() if name.startswith("x-fallom-") and isinstance(value, str)}

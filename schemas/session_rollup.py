@@ -49,6 +49,7 @@ SESSION_ROLLUP = Table(
             column("total_tokens", pa.int64(), "Σ of total tokens."),
             column("cost_count", pa.int64(), "Calls with a known cost."),
             column("cost_sum", pa.float64(), "Σ of it, USD."),
+            column("unpriced_count", pa.int64(), "Calls that succeeded, and whose cost is not known."),
             column("first_time", TIMESTAMP, "Start of the first call."),
             column("last_time", TIMESTAMP, "Start of the last call."),
         ]

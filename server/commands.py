@@ -13,9 +13,10 @@ from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubComm
 
 from analytics.rows import json_rows
 from collector.component import CollectorError
+from schemas.project import DEFAULT_PROJECT
 from server.errors import CommandError
 from server.output import print_rows, warn
-from server.serve import PROJECT, serve
+from server.serve import serve
 from server.settings import MIB, ServerSettings
 from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
@@ -63,7 +64,7 @@ class Apply(BaseModel):
             data = DataDirectory(self.data_dir)
             data.create()
             registry = Registry(data.registry_url)
-            changes = [asdict(change) for change in registry.apply(PROJECT, wanted)]
+            changes = [asdict(change) for change in registry.apply(DEFAULT_PROJECT, wanted)]
             registry.close()
         columns = ("kind", "key", "version", "action")
         print_rows(columns, [[change[name] for name in columns] for change in changes], as_json=self.as_json)
@@ -102,7 +103,11 @@ class Sql(BaseModel):
         lake = Lake(data.lake)
         engine = DuckDBEngine(lake, HotRows(data.log, lake, data.writer_id()))
         answer = engine.query_untrusted(
-            self.query, project=PROJECT, timeout_s=self.timeout_s, rows_max=self.rows_max, bytes_max=self.bytes_max
+            self.query,
+            project=DEFAULT_PROJECT,
+            timeout_s=self.timeout_s,
+            rows_max=self.rows_max,
+            bytes_max=self.bytes_max,
         )
         return {
             "columns": answer.rows.schema.names,

@@ -21,6 +21,7 @@ from collector.pipeline import Pipeline
 from collector.receivers import fallom_http, otlp_http
 from collector.receivers.otlp_grpc import OtlpGrpcReceiver
 from collector.window import SpanIdentity, SpanWindow
+from schemas.project import DEFAULT_PROJECT
 from server.errors import CommandError
 from server.guard import LocalGuard
 from server.settings import ServerSettings, is_loopback, split_address
@@ -32,7 +33,6 @@ from storage.hot import HotRows
 from storage.lake import Lake
 from storage.registry.registry import Registry
 
-PROJECT = "default"
 DRAIN_S_MAX = 20
 CLOCK_AHEAD_US_MAX = 86_400_000_000
 logger = logging.getLogger("fallom")
@@ -146,7 +146,7 @@ class _WithProject:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["project"] = PROJECT
+        scope.setdefault("state", {})["project"] = DEFAULT_PROJECT
         await self._app(scope, receive, send)
 
 

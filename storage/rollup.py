@@ -23,6 +23,8 @@ _SUMS = (
     pl.col("total_tokens").sum().alias("total_tokens"),
     pl.col("cost").count().cast(pl.Int64).alias("cost_count"),
     pl.col("cost").sum().alias("cost_sum"),
+    # A call that failed without a cost had none: its session's cost is known all the same.
+    (pl.col("cost").is_null() & (pl.col("status_code") != "error")).sum().cast(pl.Int64).alias("unpriced_count"),
     pl.col("start_time").min().alias("first_time"),
     pl.col("start_time").max().alias("last_time"),
 )

@@ -133,11 +133,11 @@ def mean_figure(x: Floats, session_count: int) -> Figure:
 
 
 def cost_figure(sessions: Sequence[Session]) -> Figure:
-    """Return the mean cost over the sessions of which every call's cost is known; none where no call's is."""
+    """Return the mean cost over the sessions whose successful calls all have a known cost; none where no call has."""
     costs = [[call.cost for call in session.calls] for session in sessions]
-    if not any(cost is not None for session in costs for cost in session):
+    if not any(call.cost is not None for session in sessions for call in session.calls):
         return Figure(None, None, len(sessions), 0, 0.0 if sessions else None)
-    is_known = np.array([None not in session for session in costs], float)
+    is_known = np.array([all(c.cost is not None or c.is_error for c in session.calls) for session in sessions], float)
     x = np.array([sum(cost or 0.0 for cost in session) for session in costs]) * is_known
     estimate, variance = ratio(x, is_known)
     degrees = len(sessions) - 1

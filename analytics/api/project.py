@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-DEFAULT_PROJECT = "default"
+from schemas.project import DEFAULT_PROJECT
 
 
 async def project(request: Request) -> str:

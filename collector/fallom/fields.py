@@ -1,13 +1,13 @@
 """Reads the fields of a JSON object, and says of a wrong one which it is, what was expected and what was got."""
 
 import math
-import reprlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import orjson
 
 from collector.component import DecodeError
+from schemas.api.problems import shown
 
 TEXT_CHARACTERS_MAX = 1_000_000
 
@@ -21,7 +21,7 @@ def load_object(body: bytes) -> dict[str, object]:
     except orjson.JSONDecodeError as error:
         raise DecodeError(f"not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise DecodeError(f"a JSON object expected, got {_shown(document)}")
+        raise DecodeError(f"a JSON object expected, got {shown(document)}")
     return document
 
 
@@ -35,7 +35,7 @@ class Fields:
         """Return a required text that is not empty."""
         value = self.optional_text(name)
         if value is None:
-            raise DecodeError(f"required, got {_shown(self._document.get(name))}", field=name)
+            raise DecodeError(f"required, got {shown(self._document.get(name))}", field=name)
         return value
 
     def optional_text(self, name: str) -> str | None:
@@ -44,7 +44,7 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, str):
-            raise DecodeError(f"a string expected, got {_shown(value)}", field=name)
+            raise DecodeError(f"a string expected, got {shown(value)}", field=name)
         if len(value) > TEXT_CHARACTERS_MAX:
             raise DecodeError(f"at most {TEXT_CHARACTERS_MAX} characters allowed, got {len(value)}", field=name)
         return value or None
@@ -62,7 +62,7 @@ class Fields:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
-            raise DecodeError(f"an integer expected, got {_shown(value)}", field=name)
+            raise DecodeError(f"an integer expected, got {shown(value)}", field=name)
         return value
 
     def number(self, name: str) -> float:
@@ -78,14 +78,14 @@ class Fields:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise DecodeError(f"a number expected, got {_shown(value)}", field=name)
+            raise DecodeError(f"a number expected, got {shown(value)}", field=name)
         return value
 
     def optional_bool(self, name: str) -> bool | None:
         """Return a truth value, or None."""
         value = self._document.get(name)
         if value is not None and not isinstance(value, bool):
-            raise DecodeError(f"true or false expected, got {_shown(value)}", field=name)
+            raise DecodeError(f"true or false expected, got {shown(value)}", field=name)
         return value
 
     def mapping(self, name: str) -> dict[str, object]:
@@ -99,7 +99,7 @@ class Fields:
         """Return an object, or None."""
         value = self._document.get(name)
         if value is not None and not isinstance(value, dict):
-            raise DecodeError(f"an object expected, got {_shown(value)}", field=name)
+            raise DecodeError(f"an object expected, got {shown(value)}", field=name)
         return value
 
     def texts(self, name: str) -> list[str] | None:
@@ -108,14 +108,14 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise DecodeError(f"a list of strings expected, got {_shown(value)}", field=name)
+            raise DecodeError(f"a list of strings expected, got {shown(value)}", field=name)
         return value
 
     def hex_id(self, name: str, digits: int) -> str:
         """Return a required id in lowercase hex digits, not all zeros."""
         value = self.text(name).lower()
         if len(value) != digits or not set(value) <= set("0123456789abcdef"):
-            raise DecodeError(f"{digits} hex digits expected, got {_shown(value)}", field=name)
+            raise DecodeError(f"{digits} hex digits expected, got {shown(value)}", field=name)
         if not value.strip("0"):
             raise DecodeError("must not be all zeros", field=name)
         return value
@@ -126,13 +126,8 @@ class Fields:
         try:
             time = datetime.fromisoformat(value)
         except ValueError as error:
-            raise DecodeError(f"an ISO 8601 time expected, got {_shown(value)}", field=name) from error
+            raise DecodeError(f"an ISO 8601 time expected, got {shown(value)}", field=name) from error
         time = time.replace(tzinfo=UTC) if time.tzinfo is None else time
         if not 1970 < time.year < 2262:
-            raise DecodeError(f"a year from 1971 to 2261 expected, got {_shown(value)}", field=name)
+            raise DecodeError(f"a year from 1971 to 2261 expected, got {shown(value)}", field=name)
         return time.astimezone(UTC)
-
-
-def _shown(value: object) -> str:
-    text = "null" if value is None else reprlib.repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"

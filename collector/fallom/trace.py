@@ -72,14 +72,13 @@ def _identity(
         "attributes": orjson.dumps(attributes).decode(),
         "resource_attributes": "{}",
         "scope_name": "fallom",
-        "scope_version": fields_version(attributes),
+        "scope_version": _client_version(attributes),
         "received_at": receipt.received_at,
         "content_hash": content_hash(hashed),
     }
 
 
-def fields_version(attributes: Mapping[str, object]) -> str | None:
-    """Return the version of the client's wire format, which it sends as an attribute."""
+def _client_version(attributes: Mapping[str, object]) -> str | None:
     version = attributes.get("fallom.sdk_version")
     return version if isinstance(version, str) else None
 

@@ -5,7 +5,6 @@ Clients in the wild also send snake_case names and the names of enum values, so 
 
 import base64
 import binascii
-import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.component import DecodeError
+from schemas.api.problems import shown
 
 DEPTH_MAX = 64
 _HEX_DIGITS = {"trace_id": 32, "span_id": 16, "parent_span_id": 16}
@@ -94,7 +94,7 @@ def _integer(field: FieldDescriptor, value: object, place: str) -> int:
         number = int(value)
     low, high = _INTEGER_BOUNDS[field.cpp_type]
     if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
-        raise DecodeError(f"an integer from {low} to {high} expected, got {_shown(value)}", field=place)
+        raise DecodeError(f"an integer from {low} to {high} expected, got {shown(value)}", field=place)
     return number
 
 
@@ -108,12 +108,12 @@ def _double(_field: FieldDescriptor, value: object, place: str) -> float:
             pass
     elif isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    raise DecodeError(f"a number expected, got {_shown(value)}", field=place)
+    raise DecodeError(f"a number expected, got {shown(value)}", field=place)
 
 
 def _bool(_field: FieldDescriptor, value: object, place: str) -> bool:
     if not isinstance(value, bool):
-        raise DecodeError(f"true or false expected, got {_shown(value)}", field=place)
+        raise DecodeError(f"true or false expected, got {shown(value)}", field=place)
     return value
 
 
@@ -122,13 +122,13 @@ def _enum(field: FieldDescriptor, value: object, place: str) -> int:
         return value
     named = field.enum_type.values_by_name.get(value) if isinstance(value, str) else None
     if named is None:
-        raise DecodeError(f"a value of {field.enum_type.name} expected, got {_shown(value)}", field=place)
+        raise DecodeError(f"a value of {field.enum_type.name} expected, got {shown(value)}", field=place)
     return int(named.number)
 
 
 def _text(field: FieldDescriptor, value: object, place: str) -> str | bytes:
     if not isinstance(value, str):
-        raise DecodeError(f"a string expected, got {_shown(value)}", field=place)
+        raise DecodeError(f"a string expected, got {shown(value)}", field=place)
     if field.type != FieldDescriptor.TYPE_BYTES:
         return value
     try:
@@ -138,7 +138,7 @@ def _text(field: FieldDescriptor, value: object, place: str) -> str | bytes:
         return base64.b64decode(padded, altchars=b"-_" if set(value) & set("-_") else None, validate=True)
     except (ValueError, binascii.Error) as error:
         kind = "hex digits" if field.name in _HEX_DIGITS else "base64"
-        raise DecodeError(f"{kind} expected, got {_shown(value)}", field=place) from error
+        raise DecodeError(f"{kind} expected, got {shown(value)}", field=place) from error
 
 
 def _id(digits: str, expected: int) -> bytes:
@@ -160,8 +160,3 @@ _SCALARS: dict[int, Callable[[FieldDescriptor, object, str], object]] = {
 def _kind(value: object) -> str:
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
-
-
-def _shown(value: object) -> str:
-    text = reprlib.repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -3,6 +3,8 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.processors.columns import with_columns
+
 # Leaf calls to a model. Agents, chains and the wrappers around them repeat their children's usage.
 INFERENCE_OPERATIONS = (
     "llm",
@@ -39,7 +41,7 @@ def normalise(spans: pa.RecordBatch) -> pa.RecordBatch:
     """Return the spans with the derived columns filled where the client left them out."""
     model = pc.coalesce(spans["response_model"], spans["request_model"])
     operation = pc.coalesce(spans["operation"], pc.if_else(pc.is_valid(model), "llm", pa.scalar(None, pa.string())))
-    return _with(
+    return with_columns(
         spans,
         operation=operation,
         is_inference=_is_inference(operation),
@@ -78,10 +80,3 @@ def _sum(left: pa.Array, right: pa.Array) -> pa.Array:
     known = pc.or_(pc.is_valid(left), pc.is_valid(right))
     total = pc.add(pc.fill_null(left, 0), pc.fill_null(right, 0))
     return pc.if_else(known, total, pa.scalar(None, pa.int64()))
-
-
-def _with(rows: pa.RecordBatch, **columns: pa.Array) -> pa.RecordBatch:
-    for name, values in columns.items():
-        index = rows.schema.get_field_index(name)
-        rows = rows.set_column(index, rows.schema.field(index), values)
-    return rows

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from genai_prices import Usage, calc_price
 
+from collector.processors.columns import with_columns
+
 PRICE_SOURCE = f"genai-prices {version('genai-prices')}"
 _COLUMNS = (
     "is_inference",
@@ -31,15 +33,8 @@ def price(spans: pa.RecordBatch) -> pa.RecordBatch:
     costs = [_cost(call) for call in spans.select(_COLUMNS).to_pylist()]
     computed = pa.array(costs, pa.float64())
     source = pc.if_else(pc.is_valid(computed), PRICE_SOURCE, pa.scalar(None, pa.string()))
-    filled = {
-        "computed_cost": computed,
-        "price_source": source,
-        "cost": pc.coalesce(spans["reported_cost"], computed),
-    }
-    for name, values in filled.items():
-        index = spans.schema.get_field_index(name)
-        spans = spans.set_column(index, spans.schema.field(index), values)
-    return spans
+    cost = pc.coalesce(spans["reported_cost"], computed)
+    return with_columns(spans, computed_cost=computed, price_source=source, cost=cost)
 
 
 def _cost(call: Mapping[str, Any]) -> float | None:

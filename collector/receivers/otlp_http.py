@@ -7,10 +7,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from collector.component import CollectorError, UnsupportedError
-from collector.http_body import BodyReader, fallom_headers, http_status, retry_headers
+from collector.http_body import BodyReader, http_status, retry_headers
 from collector.otlp import answers
 from collector.pipeline import Pipeline
-from collector.request import Format, Request
+from collector.request import Format, Request, fallom_headers
 
 _FORMATS = {answers.PROTOBUF: Format.OTLP_PROTOBUF, answers.JSON: Format.JSON_TRACES}
 

@@ -15,9 +15,8 @@ SELECT
     coalesce(sum(cost_count), 0)::DOUBLE AS cost_count,
     coalesce(fsum(cost_sum), 0) AS cost_sum,
     -- A session of which one call's cost is unknown has no known cost: to add up the rest would make it look cheap.
-    (coalesce(sum(cost_count), 0) = coalesce(sum(calls), 0))::INTEGER::DOUBLE AS cost_known,
-    CASE WHEN coalesce(sum(cost_count), 0) = coalesce(sum(calls), 0) THEN coalesce(fsum(cost_sum), 0) ELSE 0 END
-        AS known_cost_sum
+    (coalesce(sum(unpriced_count), 0) = 0)::INTEGER::DOUBLE AS cost_known,
+    CASE WHEN coalesce(sum(unpriced_count), 0) = 0 THEN coalesce(fsum(cost_sum), 0) ELSE 0 END AS known_cost_sum
 FROM cohort
 LEFT JOIN (SELECT * FROM session_rollup WHERE config_key = $config_key) AS rollup USING (session_id)
 GROUP BY cohort.session_id, cohort.arm

@@ -25,7 +25,8 @@ from collector.component import (
     TooLargeError,
     UnsupportedError,
 )
-from collector.http_body import BodyReader, decompress, fallom_headers, http_status, retry_headers
+from collector.http_body import BodyReader, decompress, http_status, retry_headers
+from collector.request import fallom_headers
 
 LIMIT = 100_000
 MIB = 1 << 20

@@ -59,6 +59,7 @@ def test_the_sums_of_a_session_are_those_of_its_calls() -> None:
         "total_tokens": 8,
         "cost_count": 1,
         "cost_sum": 0.5,
+        "unpriced_count": 1,
     }
     assert (row["first_time"], row["last_time"]) == (NOON - timedelta(1), NOON + timedelta(1))
 

@@ -1,4 +1,4 @@
-"""What calls cost, over those whose cost is known; a session's cost is known if that of all its calls is."""
+"""What calls cost, over those whose cost is known; a session's is known if that of all its successful calls is."""
 
 from analytics.experiments.metrics.metric import RatioMetric
 
