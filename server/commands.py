@@ -16,7 +16,6 @@ from collector.component import CollectorError
 from schemas.project import DEFAULT_PROJECT
 from server.errors import CommandError
 from server.output import print_rows, warn
-from server.serve import serve
 from server.settings import MIB, ServerSettings
 from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
@@ -42,6 +41,9 @@ class Serve(ServerSettings):
 
     def cli_cmd(self) -> None:
         """Run until SIGTERM or SIGINT."""
+        # Here, since the other commands should not wait for all that a server needs.
+        from server.serve import serve
+
         serve(self)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -92,7 +93,8 @@ def serve(settings: ServerSettings) -> None:
         parts = Parts(settings, data)
         try:
             parts.start()
-            asyncio.run(_run(parts, listener))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_run(parts, listener))
         finally:
             parts.stop()
             data.unlock()
@@ -103,7 +105,7 @@ def serve(settings: ServerSettings) -> None:
 
 def application(parts: Parts, settings: ServerSettings) -> FastAPI:
     """Return the one HTTP application: receivers, registry, analytics."""
-    app = FastAPI(title="Fallom server", version="0.1.0", docs_url=None, redoc_url=None)
+    app = FastAPI(title="Fallom server", version="0.1.0", docs_url=None, redoc_url=None, redirect_slashes=False)
     bodies = BodyReader(parts.admission, settings.body_bytes_max)
     app.router.routes.extend(otlp_http.routes(parts.pipeline, bodies))
     app.router.routes.extend(fallom_http.routes(parts.pipeline, bodies, parts.registry.knows_config))

@@ -177,10 +177,16 @@ Variants = Annotated[
 ]
 
 
-class Config(Part):
-    """A model experiment: its variants, in the form and order given, and who is targeted."""
+class Resource(Part):
+    """What has a key, and versions that the server counts: one that is given, as in a served config, is not obeyed."""
 
     key: Name
+    version: Annotated[int, Field(ge=1, le=VERSION_MAX)] | None = None
+
+
+class Config(Resource):
+    """A model experiment: its variants, in the form and order given, and who is targeted."""
+
     variants: Variants
     targeting: Targeting | None = None
 
@@ -216,10 +222,9 @@ class Config(Part):
         ]
 
 
-class Prompt(Part):
+class Prompt(Resource):
     """A managed prompt; ``{{name}}`` in either text is replaced by the client."""
 
-    key: Name
     system_prompt: Template
     user_template: Template
 
@@ -232,10 +237,9 @@ class PromptVariant(Part):
     weight: Weight
 
 
-class PromptTest(Part):
+class PromptTest(Resource):
     """A prompt A/B test: prompts and their shares of the sessions."""
 
-    key: Name
     variants: list[PromptVariant] = Field(min_length=1, max_length=VARIANTS_MAX)
 
     def weights(self) -> list[float]:

@@ -10,9 +10,11 @@ from schemas.api.registry import Config, Prompt, PromptTest
 PERCENT = 100.0
 
 
-def warnings(resource: Config | Prompt | PromptTest) -> tuple[str, ...]:
-    """Return what an author should know about ``resource``: each a path, a fact, and its effect."""
+def warnings(resource: Config | Prompt | PromptTest, version: int) -> tuple[str, ...]:
+    """Return what an author should know about ``resource``, served as ``version``: each a path, a fact, its effect."""
     found: list[str] = []
+    if resource.version not in (None, version):
+        found.append(f"version: the server counts versions itself: this is version {version}, not {resource.version}")
     if isinstance(resource, Config | PromptTest):
         found += _weight_warnings(resource.weights())
     if isinstance(resource, Config):

@@ -156,14 +156,14 @@ def _apply(connection: Connection, project: str, kind: Kind, resource: Config | 
         .limit(1)
     ).one_or_none()
     if newest is not None and newest.body == body:
-        return Change(kind, resource.key, newest.version, "unchanged", warnings(resource))
+        return Change(kind, resource.key, newest.version, "unchanged", warnings(resource, newest.version))
     version, action = _next(None if newest is None else newest.version)
     connection.execute(
         insert(table).values(
             project=project, kind=kind, key=resource.key, version=version, body=body, created_at=datetime.now(UTC)
         )
     )
-    return Change(kind, resource.key, version, action, warnings(resource))
+    return Change(kind, resource.key, version, action, warnings(resource, version))
 
 
 def _next(version: int | None) -> tuple[int, Action]:
@@ -172,7 +172,7 @@ def _next(version: int | None) -> tuple[int, Action]:
 
 def _body(resource: Config | Prompt | PromptTest) -> str:
     """Return the resource's one text form: defaults filled in, variants in the form and order given."""
-    return orjson.dumps(resource.model_dump(by_alias=True, exclude={"key"}, exclude_none=True)).decode()
+    return orjson.dumps(resource.model_dump(by_alias=True, exclude={"key", "version"}, exclude_none=True)).decode()
 
 
 def _check_prompts(connection: Connection, project: str, document: RegistryDocument) -> None:

@@ -443,3 +443,18 @@ def test_a_password_is_never_shown() -> None:
 def test_close_is_safe_twice(registry: Registry) -> None:
     registry.close()
     registry.close()
+
+
+def test_a_version_in_the_document_is_not_obeyed_but_told(tmp_path: Path) -> None:
+    registry = Registry(f"sqlite:///{tmp_path / 'registry.sqlite3'}")
+    config = {"key": "k", "variants": [{"model": "a", "weight": 100}]}
+
+    (plain,) = registry.apply("p", RegistryDocument.model_validate({"configs": [config]}))
+    (served,) = registry.apply("p", RegistryDocument.model_validate({"configs": [{**config, "version": 1}]}))
+    (other,) = registry.apply("p", RegistryDocument.model_validate({"configs": [{**config, "version": 7}]}))
+
+    assert (plain.version, plain.warnings) == (1, ())
+    assert (served.action, served.warnings) == ("unchanged", ())
+    assert other.version == 1
+    assert "this is version 1, not 7" in other.warnings[0]
+    registry.close()
