@@ -139,7 +139,7 @@ class Lake:
             return
         since = self._synced_version.get(table.name, -1)
         root = self.directory / table.name
-        folders = {root, root / "_delta_log"}
+        folders = {root.parent, root, root / "_delta_log"}
         for path in _written_since(root, since, version):
             sync_file(path)
             folders.add(path.parent)

@@ -15,7 +15,7 @@ from schemas.exposures import EXPOSURES
 from schemas.spans import SPANS
 from schemas.tables import TABLES
 from storage.errors import LakeError
-from storage.lake import Lake
+from storage.lake import COMPACT_EVERY_FILES, Lake
 
 
 def table(*batches: pa.RecordBatch) -> pa.Table:
@@ -138,3 +138,83 @@ def test_a_table_can_be_read_again_once_it_is_back(tmp_path: Path) -> None:
     lake.create(SPANS)
 
     assert lake.snapshot(SPANS, "w").files == ()
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
+    """What has been synced, by a disk that forgets the rest."""
+    found: set[Path] = set()
+    for name in ("sync_file", "sync_directory"):
+        monkeypatch.setattr(f"storage.lake.{name}", found.add)
+    return found
+
+
+def files_of(lake: Lake, name: str) -> set[Path]:
+    return {path for path in (lake.directory / name).rglob("*") if path.is_file()}
+
+
+def folders_of(files: set[Path]) -> set[Path]:
+    return {path.parent for path in files}
+
+
+def test_what_a_commit_wrote_is_synced_when_it_returns(lake: Lake, synced: set[Path]) -> None:
+    lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+    lake.commit(SPANS, table(span_rows(2)), writer_id="w", segment=2)
+
+    written = files_of(lake, "spans")
+    assert written <= synced
+    assert folders_of(written) | {lake.directory / "spans", lake.directory} <= synced
+
+
+def test_a_replay_syncs_what_the_process_that_died_did_not(lake: Lake, synced: set[Path]) -> None:
+    lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+    synced.clear()
+
+    assert not Lake(lake.directory).commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+
+    assert files_of(lake, "spans") <= synced
+
+
+def test_a_commit_syncs_nothing_twice(lake: Lake, synced: set[Path]) -> None:
+    lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+    first = files_of(lake, "spans")
+    synced.clear()
+
+    lake.commit(SPANS, table(span_rows(2)), writer_id="w", segment=2)
+
+    assert first.isdisjoint(synced)
+
+
+def test_checkpoints_are_synced_too(lake: Lake, synced: set[Path]) -> None:
+    for segment in range(1, 105):
+        lake.commit(EXPOSURES, table(exposure_rows(segment)), writer_id="w", segment=segment)
+
+    written = files_of(lake, "exposures")
+    assert any("checkpoint" in path.name for path in written)
+    assert written <= synced
+
+
+def test_many_small_files_become_few_and_no_row_changes(lake: Lake, synced: set[Path]) -> None:
+    for segment in range(1, COMPACT_EVERY_FILES + 3):
+        lake.commit(SPANS, table(span_rows(segment)), writer_id="w", segment=segment)
+    before = lake.snapshot(SPANS, "w")
+
+    lake.compact(SPANS)
+
+    after = lake.snapshot(SPANS, "w")
+    assert (len(before.files), len(after.files)) == (COMPACT_EVERY_FILES + 2, 1)
+    assert row_count(lake) == COMPACT_EVERY_FILES + 2
+    assert after.committed_segment == before.committed_segment
+    # A query that began before still reads its files.
+    assert all(Path(path).exists() for path in before.files)
+    assert {Path(path) for path in after.files} <= synced
+    assert pq.ParquetFile(after.files[0]).metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_few_files_are_left_as_they_are(lake: Lake) -> None:
+    for segment in (1, 2, 3):
+        lake.commit(SPANS, table(span_rows(segment)), writer_id="w", segment=segment)
+
+    lake.compact(SPANS)
+
+    assert len(lake.snapshot(SPANS, "w").files) == 3
