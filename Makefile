@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo serve test check format lint types contracts docs lock clean
+
+.PHONY: setup demo serve test check bench format lint types contracts docs lock clean
 
 setup: $(STAMP)
 
@@ -22,6 +23,10 @@ serve: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# How fast it is, on this machine: docs/performance.md says how to read it.
+bench: setup
+	$(BIN)/python benchmarks/ingest.py --batch 512 1 --transport grpc http
 
 check: format lint types contracts test
 
