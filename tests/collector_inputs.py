@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+from client_messages import key_values
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
@@ -24,31 +25,6 @@ RECEIPT = Receipt(RECEIVED_AT)
 START_UNIX_NANO = 1_795_262_400_000_000_000  # RECEIVED_AT
 TRACE_ID = bytes.fromhex("0af7651916cd43dd8448eb211c80319c")
 SPAN_ID = bytes.fromhex("b7ad6b7169203331")
-
-
-def any_value(value: object) -> AnyValue:
-    match value:
-        case None:
-            return AnyValue()
-        case bool():
-            return AnyValue(bool_value=value)
-        case int():
-            return AnyValue(int_value=value)
-        case float():
-            return AnyValue(double_value=value)
-        case str():
-            return AnyValue(string_value=value)
-        case bytes():
-            return AnyValue(bytes_value=value)
-        case list():
-            return AnyValue(array_value=ArrayValue(values=[any_value(item) for item in value]))
-        case dict():
-            return AnyValue(kvlist_value=KeyValueList(values=key_values(value)))
-    raise TypeError(type(value))
-
-
-def key_values(attributes: Mapping[str, object]) -> list[KeyValue]:
-    return [KeyValue(key=key, value=any_value(value)) for key, value in attributes.items()]
 
 
 def span(attributes: Mapping[str, object] | None = None, **fields: Any) -> Span:

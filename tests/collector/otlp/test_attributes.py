@@ -4,7 +4,8 @@ import base64
 
 import orjson
 import pytest
-from collector_inputs import any_value, any_values, key_values, keys
+from client_messages import any_value, key_values
+from collector_inputs import any_values, keys
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
