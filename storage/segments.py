@@ -64,18 +64,14 @@ def read_frames(path: Path, schema: pa.Schema, *, start: int = 0, end: int | Non
     """Yield the whole frames of a segment in order; end at the first that is torn, or at the byte ``end``.
 
     ``start`` is where an earlier reading ended. The bytes are read, not mapped: a segment may be cut while it is read.
-    Raises SegmentError where the file's header is whole but of another schema or damaged, FileNotFoundError where it
-    is gone.
+    Raises SegmentError where the file is of another schema, FileNotFoundError where it is gone.
     """
     with path.open("rb") as file:
         file.seek(start)
         buffer = pa.py_buffer(file.read(-1 if end is None else max(end - start, 0)))
     reader = pa.BufferReader(buffer)
     if start == 0:
-        header = _read_message(reader)
-        if header is None:
-            return
-        _check_schema(path, header, schema)
+        reader.seek(_header_length(path, buffer, schema))
     while True:
         offset = reader.tell()
         message = _read_message(reader)
@@ -90,14 +86,37 @@ def read_rows(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
     return [frame.rows for frame in read_frames(path, schema) if frame.rows is not None]
 
 
-def _check_schema(path: Path, header: pa.ipc.Message, schema: pa.Schema) -> None:
+def _header_length(path: Path, buffer: pa.Buffer, schema: pa.Schema) -> int:
+    """Return where the first frame begins: the header's length, also where its bytes are damaged; the end if nowhere.
+
+    Raises SegmentError where the segment is of another schema.
+    """
+    expected = encode_header(schema)
+    if buffer[: len(expected)].equals(pa.py_buffer(expected)) or buffer.size <= len(expected):
+        return int(min(len(expected), buffer.size))
+    if _begins_with_frame(buffer[len(expected) :], schema):
+        # A frame of our columns follows: the header is damaged, and not needed.
+        return len(expected)
+    reader = pa.BufferReader(buffer)
     try:
-        found = pa.ipc.read_schema(header)
+        found = pa.ipc.read_schema(pa.ipc.read_message(reader))
         names = found.names
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise SegmentError(f"{path}: its header is damaged: {error}") from error
-    if not found.equals(schema):
-        raise SegmentError(f"{path}: its columns are not those of this version; expected {schema.names}, got {names}")
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError):
+        return int(buffer.size)
+    if found.equals(schema):
+        return int(reader.tell())
+    raise SegmentError(f"{path}: its columns are not those of this version; expected {schema.names}, got {names}")
+
+
+def _begins_with_frame(buffer: pa.Buffer, schema: pa.Schema) -> bool:
+    reader = pa.BufferReader(buffer)
+    message = _read_message(reader)
+    if message is None:
+        return False
+    try:
+        return _verified_rows(buffer[: reader.tell()], message, schema) is not None
+    except (pa.ArrowException, OSError):
+        return False  # A frame of other columns.
 
 
 def _read_message(reader: pa.BufferReader) -> pa.ipc.Message | None:

@@ -128,15 +128,10 @@ def test_no_flipped_bit_of_a_frame_is_read_as_rows(path: Path) -> None:
         assert len(frames) < 3 or frames[1].rows is None
 
 
-def test_no_flipped_bit_of_a_header_gives_other_rows(path: Path) -> None:
+def test_no_flipped_bit_of_a_header_costs_a_row(path: Path) -> None:
     path.write_bytes(HEADER + FRAMES[0])
     for _ in each_flipped_bit(path, 0, len(HEADER)):
-        try:
-            found = read_rows(path, SCHEMA)
-        except SegmentError:
-            continue
-
-        assert found in ([], [rows(1, 2)])
+        assert read_rows(path, SCHEMA) == [rows(1, 2)]
 
 
 def test_zeros_where_a_crash_kept_the_size_but_not_the_bytes_end_the_file(path: Path) -> None:
