@@ -24,6 +24,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 WORDS = 3_000_000
@@ -158,10 +159,10 @@ def _fill(span: Span, span_bytes: int, source: random.Random) -> None:
     _attribute(span.attributes.add(), "gen_ai.output.messages", text(content - content * 3 // 5, source))
 
 
-def _attribute(pair: object, key: str, value: str | float | bool) -> None:
-    pair.key = key  # type: ignore[attr-defined]
+def _attribute(pair: KeyValue, key: str, value: str | float | bool) -> None:
+    pair.key = key
     name = {str: "string_value", bool: "bool_value", int: "int_value", float: "double_value"}[type(value)]
-    setattr(pair.value, name, value)  # type: ignore[attr-defined]
+    setattr(pair.value, name, value)
 
 
 def _places(data: bytes, message: ExportTraceServiceRequest) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:

@@ -81,11 +81,6 @@ def read_frames(path: Path, schema: pa.Schema, *, start: int = 0, end: int | Non
         yield Frame(start + offset, start + stop, _verified_rows(buffer[offset:stop], message, schema))
 
 
-def read_rows(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
-    """Return the rows of a segment as far as they are whole and their checksums right."""
-    return [frame.rows for frame in read_frames(path, schema) if frame.rows is not None]
-
-
 def _header_length(path: Path, buffer: pa.Buffer, schema: pa.Schema) -> int:
     """Return where the first frame begins: the header's length, also where its bytes are damaged; the end if nowhere.
 

@@ -23,9 +23,15 @@ from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
 from storage.hot import HotRows
 from storage.lake import Lake
+from storage.segments import read_frames
 
 NEVER_S = 3600.0
 TODAY = datetime.now(UTC)
+
+
+def read_rows(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
+    """Return the rows of a segment as far as they are whole and their checksums right."""
+    return [frame.rows for frame in read_frames(path, schema) if frame.rows is not None]
 
 
 def span_rows(*numbers: int, **columns: Any) -> pa.RecordBatch:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from lake_parts import file_size_limit
+from lake_parts import file_size_limit, read_rows
 
 from collector.component import LogFullError, RetryableError
 from collector.log import SegmentLog
 from storage.errors import SegmentError
-from storage.segments import encode_frame, encode_header, read_rows, segment_numbers, segment_path
+from storage.segments import encode_frame, encode_header, segment_numbers, segment_path
 
 SCHEMA = pa.schema([("n", pa.int64())])
 HEADER_BYTES = len(encode_header(SCHEMA))

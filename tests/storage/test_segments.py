@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lake_parts import read_rows
 
 from schemas.tables import LOGGED_TABLES
 from storage.errors import SegmentError
@@ -22,7 +23,6 @@ from storage.segments import (
     encode_frame,
     encode_header,
     read_frames,
-    read_rows,
     segment_numbers,
     segment_path,
 )

@@ -164,9 +164,11 @@ def test_a_key_twice_names_both_places() -> None:
 
 
 def test_the_same_key_may_name_a_config_and_a_prompt() -> None:
-    RegistryDocument.model_validate(
-        config() | {"prompts": [{"key": "k", "system_prompt": "", "user_template": "{{x}}"}]}
-    )
+    prompt = {"key": "k", "system_prompt": "", "user_template": "{{x}}"}
+
+    document = RegistryDocument.model_validate(config() | {"prompts": [prompt]})
+
+    assert document.configs[0].key == document.prompts[0].key == "k"
 
 
 def test_every_fault_is_told_at_once() -> None:

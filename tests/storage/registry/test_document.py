@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from registry_documents import documents
 
+from schemas.api.registry import RegistryDocument
 from storage.registry.document import from_json, from_yaml, load, parse
 from storage.registry.errors import PROBLEM_LINES_MAX, DocumentError
 
@@ -115,8 +115,12 @@ def test_a_document_is_the_same_from_yaml_from_json_and_from_data(data: dict[str
 @given(st.binary() | st.text().map(str.encode))
 def test_any_bytes_are_a_document_or_a_document_error(text: bytes) -> None:
     for read in (from_yaml, from_json):
-        with suppress(DocumentError):
-            read(text)
+        outcome: RegistryDocument | DocumentError
+        try:
+            outcome = read(text)
+        except DocumentError as error:
+            outcome = error
+        assert isinstance(outcome, RegistryDocument) or str(outcome)
 
 
 @pytest.mark.parametrize(

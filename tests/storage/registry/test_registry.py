@@ -440,9 +440,12 @@ def test_a_password_is_never_shown() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_close_is_safe_twice(registry: Registry) -> None:
+def test_close_is_safe_twice_and_what_is_in_memory_stays(registry: Registry) -> None:
+    apply_config(registry, 50)
     registry.close()
     registry.close()
+
+    assert registry.knows_config("default", "summarizer")
 
 
 def test_a_version_in_the_document_is_not_obeyed_but_told(tmp_path: Path) -> None:
