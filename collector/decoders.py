@@ -1,36 +1,65 @@
 """Which decoder reads which format: one line a format."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import pyarrow as pa
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from collector.component import DecodeError
+from collector.component import CollectorError, DecodeError
 from collector.fallom import exposures, metrics
 from collector.fallom import trace as fallom_trace
 from collector.fallom.fields import load_object
 from collector.otlp import json as otlp_json
 from collector.otlp import wire
-from collector.request import Decoded, Format, Receipt, Request
+from collector.request import Decoded, Format, Outcome, Received, Request
+from collector.rows import Row, batch, decode_rows
 
 _JS_KIND_MAX = 4
 
-Decoder = Callable[[Request, Receipt], Decoded]
+Decoder = Callable[[Sequence[Received]], Decoded]
 
 
-def decode_json_traces(request: Request, receipt: Receipt) -> Decoded:
-    """Return the spans of a JSON body: OTLP/JSON, or the flat Fallom trace where it has its fields."""
-    document = load_object(request.body)
-    is_otlp = "resourceSpans" in document or "resource_spans" in document
-    if not is_otlp and fallom_trace.looks_flat(document):
-        return fallom_trace.decode(document, request, receipt)
-    if document and not is_otlp:
+def decode_json_traces(requests: Sequence[Received]) -> Decoded:
+    """Return the spans of JSON bodies: OTLP/JSON, or the flat Fallom trace where one has its fields."""
+    outcomes: dict[int, Outcome | CollectorError] = {}
+    rows: list[Row] = []
+    otlp: dict[int, Received] = {}
+    for place, (request, receipt) in enumerate(requests):
+        try:
+            document = load_object(request.body)
+            if _is_flat(document):
+                rows.append(fallom_trace.decode(document, request, receipt))
+                outcomes[place] = Outcome(1)
+            else:
+                otlp[place] = (_as_protobuf(document, request), receipt)
+        except CollectorError as error:
+            outcomes[place] = error
+    batches = [batch("spans", rows)]
+    if otlp:
+        decoded = wire.decode(list(otlp.values()))
+        outcomes.update(zip(otlp, decoded.outcomes, strict=True))
+        batches.append(decoded.rows)
+    return Decoded("spans", pa.concat_batches(batches), [outcomes[place] for place in range(len(requests))])
+
+
+def _is_flat(document: dict[str, object]) -> bool:
+    if "resourceSpans" in document or "resource_spans" in document:
+        return False
+    if fallom_trace.looks_flat(document):
+        return True
+    if document:
         raise DecodeError(
             f"neither OTLP/JSON (resourceSpans) nor a Fallom trace ({', '.join(fallom_trace.REQUIRED)})", field="body"
         )
+    return False
+
+
+def _as_protobuf(document: dict[str, object], request: Request) -> Request:
     message = otlp_json.to_message(document)
     if request.headers:
         _shift_js_kinds([span for r in message.resource_spans for s in r.scope_spans for span in s.spans])
-    return wire.decode_message(message, request, receipt)
+    return Request(Format.OTLP_PROTOBUF, message.SerializeToString(), request.project, request.headers)
 
 
 def _shift_js_kinds(spans: list[Span]) -> None:
@@ -46,6 +75,6 @@ def _shift_js_kinds(spans: list[Span]) -> None:
 DECODERS: dict[Format, Decoder] = {
     Format.OTLP_PROTOBUF: wire.decode,
     Format.JSON_TRACES: decode_json_traces,
-    Format.METRICS: metrics.decode,
-    Format.EXPOSURE: exposures.decode,
+    Format.METRICS: partial(decode_rows, "metrics", metrics.decode),
+    Format.EXPOSURE: partial(decode_rows, "exposures", exposures.decode),
 }

@@ -10,24 +10,23 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from collector.component import CollectorError, Consumer, DecodeError, DrainingError, RetryableError
 from collector.decoders import DECODERS
 from collector.processors import process
-from collector.request import Decoded, Outcome, Receipt, Request
-from schemas.tables import LOGGED_TABLES
+from collector.request import Format, Outcome, Receipt, Request
 
 logger = logging.getLogger(__name__)
 
 ROUND_BYTES_MAX = 64 * 1024 * 1024
-_SCHEMAS = {table.name: table.schema for table in LOGGED_TABLES}
 
 _Pending = tuple[Request, "Future[Outcome]"]
-_Decoded = tuple[Decoded, "Future[Outcome]"]
+_Answer = tuple[Outcome, "Future[Outcome]"]
 
 
 class Pipeline:
@@ -93,60 +92,59 @@ class Pipeline:
         return pending, True
 
     def _process(self, pending: list[_Pending]) -> None:
-        decoded: list[_Decoded] = []
+        by_format: dict[Format, list[_Pending]] = defaultdict(list)
         for request, future in pending:
-            if not future.set_running_or_notify_cancel():
-                continue  # Its client has gone, unanswered.
-            try:
-                decoded.append((self._decode(request), future))
-            except CollectorError as error:
-                future.set_exception(error)
-        self._export(decoded)
+            # A client that has gone, unanswered, has cancelled.
+            if future.set_running_or_notify_cancel():
+                by_format[request.format].append((request, future))
+        by_table: dict[str, list[_Part]] = defaultdict(list)
+        for requests in by_format.values():
+            for part in self._decode(requests):
+                by_table[part.table].append(part)
+        for table, parts in by_table.items():
+            self._export(table, parts)
 
-    def _export(self, decoded: list[_Decoded]) -> None:
-        """Store the requests table by table; what befalls one table is not the others' concern."""
-        by_table: dict[str, list[_Decoded]] = defaultdict(list)
-        for one in decoded:
-            by_table[one[0].table].append(one)
-        for table, requests in by_table.items():
-            self._export_table(table, requests)
-
-    def _export_table(self, table: str, requests: list[_Decoded]) -> None:
+    def _decode(self, requests: list[_Pending]) -> Iterator["_Part"]:
+        """Yield the requests, all of one format, as batches; those that fail are answered here."""
         try:
-            batch = _batch(table, [decoded for decoded, _ in requests])
+            received = [(request, self._receipt()) for request, _ in requests]
+            decoded = DECODERS[requests[0][0].format](received)
+            rows = process(decoded.table, decoded.rows)
         except Exception as error:
-            # One request's rows can't be made a batch of: the others must not fail with it, nor again with its retry.
+            # One of them can't be decoded: the others must not fail with it, nor again with its retry.
             if len(requests) > 1:
                 for one in requests:
-                    self._export_table(table, [one])
+                    yield from self._decode([one])
                 return
-            logger.exception("a request's rows could not be made a batch of")
-            _fail(requests, _unforeseen(error, "its rows can't be stored"))
+            requests[0][1].set_exception(_foreseen(error))
             return
+        taken: list[_Answer] = []
+        for outcome, (_, future) in zip(decoded.outcomes, requests, strict=True):
+            if isinstance(outcome, CollectorError):
+                future.set_exception(outcome)
+            else:
+                taken.append((outcome, future))
+        yield _Part(decoded.table, rows, taken)
+
+    def _export(self, table: str, parts: list["_Part"]) -> None:
+        """Store the rows of one table; what befalls it is not the others' concern."""
+        answers = [answer for part in parts for answer in part.answers]
+        batches = [part.rows for part in parts if part.rows.num_rows]
         try:
-            if batch.num_rows:
-                self._exporter.consume(table, batch)
+            if batches:
+                self._exporter.consume(table, batches[0] if len(batches) == 1 else pa.concat_batches(batches))
         except RetryableError as error:
-            _fail(requests, error)
+            _fail(answers, error)
         except Exception:
             logger.exception("a batch could not be exported")
-            _fail(requests, RetryableError("the server failed to store the batch"))
+            _fail(answers, RetryableError("the server failed to store the batch"))
         else:
-            for rows, future in requests:
-                future.set_result(Outcome(len(rows.rows), rows.rejected, rows.message))
-
-    def _decode(self, request: Request) -> Decoded:
-        try:
-            return DECODERS[request.format](request, self._receipt())
-        except CollectorError:
-            raise
-        except Exception as error:
-            logger.exception("a %s request could not be decoded", request.format)
-            raise _unforeseen(error, "the body can't be decoded") from error
+            for outcome, future in answers:
+                future.set_result(outcome)
 
     def _receipt(self) -> Receipt:
         self._last_unix_us = max(time.time_ns() // 1000, self._last_unix_us + 1)
-        return Receipt.at_unix_us(self._last_unix_us)
+        return Receipt(self._last_unix_us)
 
     def _refuse_rest(self) -> None:
         while not self._queue.empty():
@@ -155,17 +153,24 @@ class Pipeline:
                 item[1].set_exception(DrainingError("the server is shutting down"))
 
 
-def _batch(table: str, decoded: list[Decoded]) -> pa.RecordBatch:
-    rows = [row for part in decoded for row in part.rows]
-    return process(table, pa.RecordBatch.from_pylist(rows, schema=_SCHEMAS[table]))
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The rows of the requests of one format, and the answers that wait for them to be on disk."""
+
+    table: str
+    rows: pa.RecordBatch
+    answers: "list[_Answer]"
 
 
-def _unforeseen(error: Exception, message: str) -> CollectorError:
-    """Return what a client is told of an error that nobody foresaw: the input's fault, unless the machine's."""
+def _foreseen(error: Exception) -> CollectorError:
+    """Return what a client is told: of an error that nobody foresaw, that its input is at fault, unless the machine."""
+    if isinstance(error, CollectorError):
+        return error
+    logger.error("a request could not be decoded", exc_info=error)
     failure = RetryableError if isinstance(error, MemoryError | OSError) else DecodeError
-    return failure(f"{message}: {type(error).__name__}")
+    return failure(f"the body can't be decoded: {type(error).__name__}")
 
 
-def _fail(decoded: list[_Decoded], error: CollectorError) -> None:
-    for _, future in decoded:
+def _fail(answers: "list[_Answer]", error: CollectorError) -> None:
+    for _, future in answers:
         future.set_exception(error)

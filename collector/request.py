@@ -1,9 +1,13 @@
 """What travels from a receiver to the pipeline, and what comes back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+
+import pyarrow as pa
+
+from collector.component import CollectorError
 
 
 class Format(StrEnum):
@@ -26,18 +30,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """The rows of one request for one table, and how many of its items were rejected and why."""
-
-    table: str
-    rows: list[dict[str, object]]
-    rejected: int = 0
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one request: its accepted rows are on disk."""
+    """What became of one request: how many of its items were taken, how many were rejected and why."""
 
     accepted: int
     rejected: int = 0
@@ -46,14 +40,26 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """When the server took a request: unique to it, and rising from request to request."""
+    """When the server took a request, µs since 1970: unique to it, and rising from request to request."""
 
-    received_at: datetime
+    unix_us: int
 
-    @classmethod
-    def at_unix_us(cls, unix_us: int) -> "Receipt":
-        """Return the receipt of the given microsecond since 1970."""
-        return cls(datetime.fromtimestamp(unix_us // 1_000_000, tz=UTC).replace(microsecond=unix_us % 1_000_000))
+    @property
+    def received_at(self) -> datetime:
+        """Return the moment."""
+        return datetime.fromtimestamp(self.unix_us // 1_000_000, tz=UTC).replace(microsecond=self.unix_us % 1_000_000)
+
+
+Received = tuple[Request, Receipt]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The rows of some requests for one table, and what became of each request, in the requests' order."""
+
+    table: str
+    rows: pa.RecordBatch
+    outcomes: Sequence[Outcome | CollectorError]
 
 
 def fallom_headers(headers: Mapping[str, object]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,13 +16,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from collector.component import CollectorError
 from collector.decoders import DECODERS
 from collector.processors import process
 from collector.request import Decoded, Format, Receipt, Request
 from schemas.tables import LOGGED_TABLES
 
 RECEIVED_AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
-RECEIPT = Receipt(RECEIVED_AT)
+RECEIPT = Receipt(int(RECEIVED_AT.timestamp()) * 1_000_000)
 START_UNIX_NANO = 1_795_262_400_000_000_000  # RECEIVED_AT
 TRACE_ID = bytes.fromhex("0af7651916cd43dd8448eb211c80319c")
 SPAN_ID = bytes.fromhex("b7ad6b7169203331")
@@ -49,12 +51,26 @@ def export(*spans: Span, scope_name: str = "", resource: Mapping[str, object] | 
     return bytes(message.SerializeToString())
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one request was decoded to."""
+
+    decoded: Decoded
+    rows: list[dict[str, Any]]
+    rejected: int
+    message: str
+
+
 def decode(
     body: bytes | Mapping[str, Any], body_format: Format, headers: Mapping[str, str] | None = None, project: str = "p"
-) -> Decoded:
+) -> Found:
     """Decode one body as the pipeline does; an object is sent as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return DECODERS[body_format](Request(body_format, raw, project, headers or {}), RECEIPT)
+    decoded = DECODERS[body_format]([(Request(body_format, raw, project, headers or {}), RECEIPT)])
+    (outcome,) = decoded.outcomes
+    if isinstance(outcome, CollectorError):
+        raise outcome
+    return Found(decoded, decoded.rows.to_pylist(), outcome.rejected, outcome.message)
 
 
 def span_row(
@@ -75,9 +91,9 @@ def batch(table: str, rows: list[dict[str, Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, schema=schema)
 
 
-def stored(decoded: Decoded) -> list[dict[str, Any]]:
-    """Return the rows as they reach the exporter: through the schema and the processors."""
-    rows: list[dict[str, Any]] = process(decoded.table, batch(decoded.table, decoded.rows)).to_pylist()
+def stored(found: Found) -> list[dict[str, Any]]:
+    """Return the rows as they reach the exporter: through the processors."""
+    rows: list[dict[str, Any]] = process(found.decoded.table, found.decoded.rows).to_pylist()
     return rows
 
 

@@ -2,10 +2,10 @@
 
 from collector.component import DecodeError
 from collector.fallom.fields import Fields, load_object
-from collector.request import Decoded, Receipt, Request
+from collector.request import Receipt, Request
 
 
-def decode(request: Request, receipt: Receipt) -> Decoded:
+def decode(request: Request, receipt: Receipt) -> list[dict[str, object]]:
     """Return the one exposure. Raises DecodeError that names the first wrong field."""
     fields = Fields(load_object(request.body))
     version = fields.integer("config_version")
@@ -24,4 +24,4 @@ def decode(request: Request, receipt: Receipt) -> Decoded:
         "event_time": receipt.received_at,
         "received_at": receipt.received_at,
     }
-    return Decoded("exposures", [row])
+    return [row]

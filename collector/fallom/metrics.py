@@ -4,13 +4,13 @@ import math
 
 from collector.component import DecodeError
 from collector.fallom.fields import Fields, load_object
-from collector.request import Decoded, Receipt, Request
+from collector.request import Receipt, Request
 
 METRICS_MAX = 1_000
 NAME_CHARACTERS_MAX = 256
 
 
-def decode(request: Request, receipt: Receipt) -> Decoded:
+def decode(request: Request, receipt: Receipt) -> list[dict[str, object]]:
     """Return a row a metric. Raises DecodeError that names the first wrong field."""
     fields = Fields(load_object(request.body))
     shared = {
@@ -23,7 +23,7 @@ def decode(request: Request, receipt: Receipt) -> Decoded:
     data = fields.mapping("data")
     if len(data) > METRICS_MAX:
         raise DecodeError(f"at most {METRICS_MAX} metrics allowed, got {len(data)}", field="data")
-    return Decoded("metrics", [{**shared, "name": name, **_value(name, value)} for name, value in data.items()])
+    return [{**shared, "name": name, **_value(name, value)} for name, value in data.items()]
 
 
 def _value(name: str, value: object) -> dict[str, object]:

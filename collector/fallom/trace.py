@@ -10,7 +10,7 @@ from collector.fallom.fields import Fields
 from collector.fallom.raw import raw_columns
 from collector.otlp.wire import content_hash, partition_day
 from collector.promote import as_count, promote
-from collector.request import Decoded, Receipt, Request
+from collector.request import Receipt, Request
 
 REQUIRED = (
     "config_key",
@@ -33,8 +33,8 @@ def looks_flat(document: Mapping[str, object]) -> bool:
     return any(name in document for name in REQUIRED)
 
 
-def decode(document: Mapping[str, object], request: Request, receipt: Receipt) -> Decoded:
-    """Return the one span. Raises DecodeError that names the first wrong field."""
+def decode(document: Mapping[str, object], request: Request, receipt: Receipt) -> dict[str, object]:
+    """Return the row of the one span. Raises DecodeError that names the first wrong field."""
     try:
         hashed = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:
@@ -44,7 +44,7 @@ def decode(document: Mapping[str, object], request: Request, receipt: Receipt) -
     promoted = promote({**attributes, **request.headers}, "")
     # Of the columns that several sources can fill, the trace's own fields win, then its attributes, then raw bodies.
     columns = {**raw_columns(attributes), **promoted, **_own_columns(fields)}
-    return Decoded("spans", [{**columns, **_identity(fields, attributes, request, receipt, hashed)}])
+    return {**columns, **_identity(fields, attributes, request, receipt, hashed)}
 
 
 def _identity(

@@ -3,7 +3,7 @@
 Every transport ends here: OTLP/JSON is turned into the same messages first (``json.py``).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -12,10 +12,11 @@ from google.protobuf.message import DecodeError as ProtobufDecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
-from collector.component import DecodeError, TooLargeError
+from collector.component import CollectorError, DecodeError, TooLargeError
 from collector.otlp.attributes import to_dict, to_json
 from collector.promote import promote
-from collector.request import Decoded, Receipt, Request
+from collector.request import Decoded, Outcome, Receipt, Received, Request
+from collector.rows import batch
 
 KINDS = {0: "unspecified", 1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 STATUS_CODES = {Status.STATUS_CODE_OK: "ok", Status.STATUS_CODE_ERROR: "error"}
@@ -48,21 +49,27 @@ class _Context:
     size_bytes: int
 
 
-def decode(request: Request, receipt: Receipt) -> Decoded:
-    """Return the spans of an ExportTraceServiceRequest; a span with unusable ids is rejected alone.
+def decode(requests: Sequence[Received]) -> Decoded:
+    """Return the spans of ExportTraceServiceRequests; a span with unusable ids is rejected alone."""
+    rows: list[dict[str, object]] = []
+    outcomes: list[Outcome | CollectorError] = []
+    for request, receipt in requests:
+        try:
+            found, outcome = _decode(request, receipt)
+        except CollectorError as error:
+            outcomes.append(error)
+        else:
+            rows += found
+            outcomes.append(outcome)
+    return Decoded("spans", batch("spans", rows), outcomes)
 
-    Raises DecodeError where the bytes are not such a message.
-    """
+
+def _decode(request: Request, receipt: Receipt) -> tuple[list[dict[str, object]], Outcome]:
     message = ExportTraceServiceRequest()
     try:
         message.ParseFromString(request.body)
     except ProtobufDecodeError as error:
         raise DecodeError(f"not an ExportTraceServiceRequest: {error}") from error
-    return decode_message(message, request, receipt)
-
-
-def decode_message(message: ExportTraceServiceRequest, request: Request, receipt: Receipt) -> Decoded:
-    """Return the spans of a parsed request. Raises TooLargeError where its spans share too much."""
     count = sum(len(scope.spans) for resource in message.resource_spans for scope in resource.scope_spans)
     if count > SPANS_MAX:
         raise TooLargeError(f"at most {SPANS_MAX} spans in a request allowed, got {count}: send it in parts")
@@ -81,7 +88,7 @@ def decode_message(message: ExportTraceServiceRequest, request: Request, receipt
             reasons.append(f"{place}.{reason}")
         else:
             rows.append(_row(span, context))
-    return Decoded("spans", rows, len(reasons), _summary(reasons))
+    return rows, Outcome(len(rows), len(reasons), _summary(reasons))
 
 
 def partition_day(day: date, received: date) -> date:
