@@ -1,5 +1,8 @@
 """One trace: its spans as they are stored, JSON columns unfolded."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import orjson
 import pyarrow as pa
 
@@ -7,7 +10,7 @@ from analytics.rows import json_value
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine
 
-_JSON_COLUMNS = ("metadata", "attributes", "resource_attributes", "scope_attributes", "events", "links")
+_JSON_COLUMNS = ("metadata", "attributes", "promoted", "resource_attributes", "scope_attributes", "events", "links")
 _INTERNAL_COLUMNS = ("project", "date", "content_hash")
 
 
@@ -22,4 +25,18 @@ def _span(row: dict[str, object]) -> dict[str, object]:
     for name in _JSON_COLUMNS:
         text = span[name]
         span[name] = orjson.loads(text) if isinstance(text, str) else None
+    span["attributes"] = attributes_as_sent(span, span.pop("promoted"), span["attributes"])
     return span
+
+
+def attributes_as_sent(span: Mapping[str, Any], promoted: Any, rest: Any) -> dict[str, object]:
+    """Return all attributes of a span: those that fill columns (``promoted``: column to key), and the rest."""
+    sent: dict[str, object] = {}
+    for column, key in (promoted or {}).items():
+        value = span[column]
+        if key.endswith(".*"):
+            for index, message in enumerate(orjson.loads(value)):
+                sent |= {f"{key[:-1]}{index}.{name}": item for name, item in message.items()}
+        else:
+            sent[key] = value
+    return sent | (rest or {})

@@ -1,8 +1,8 @@
-"""Attributes to columns: for each column of the span table, the first key of the dialects that is present."""
+"""Attributes to columns, for the flat trace: of each column, the first key of the dialects that is present."""
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cache
+from dataclasses import dataclass
 
 import orjson
 import pyarrow as pa
@@ -14,22 +14,35 @@ from schemas.spans import SPANS
 COUNT_MAX = 10**12
 COST_USD_MAX = 1e9
 
-_sources = cache(sources_by_key)
+Convert = Callable[[object], object]
 
 
-def promote(attributes: Mapping[str, object], scope_name: str) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """The columns that attributes fill; ``unchanged`` says of which column the value is that of which key as it is."""
+
+    columns: dict[str, object]
+    unchanged: dict[str, str]
+
+
+def promote(attributes: Mapping[str, object]) -> Promotion:
     """Return the columns that the attributes fill; a value of a wrong type leaves its column to the next key."""
-    by_key = _sources("ai" if scope_name == "ai" else "")
-    best: dict[str, tuple[int, object]] = {}
+    ranks: dict[str, int] = {}
+    columns: dict[str, object] = {}
+    unchanged: dict[str, str] = {}
     for key, value in attributes.items():
-        for source in by_key.get(key, ()):
-            found = best.get(source.column)
-            if found is not None and found[0] <= source.rank:
+        for column, rank, convert, is_scaled in _TARGETS.get(key, ()):
+            if ranks.get(column, _NO_RANK) <= rank:
                 continue
-            converted = _converted(source, value)
-            if converted is not None:
-                best[source.column] = (source.rank, converted)
-    return {column: value for column, (_, value) in best.items()}
+            converted = convert(value)
+            if converted is None:
+                continue
+            ranks[column], columns[column] = rank, converted
+            if converted is value and not is_scaled:
+                unchanged[column] = key
+            else:
+                unchanged.pop(column, None)
+    return Promotion(columns, unchanged)
 
 
 def as_text(value: object) -> str | None:
@@ -73,21 +86,31 @@ def as_bool(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _converted(source: Source, value: object) -> object:
-    if source.column == "finish_reason" and isinstance(value, list):
-        value = value[0] if value else None
-    if source.scale != 1.0:
-        number = as_number(value)
-        return as_count(round(number * source.scale)) if number is not None and abs(number) < COUNT_MAX else None
-    return _CONVERT[source.column](value)
-
-
 def _as_cost(value: object) -> float | None:
     number = as_number(value)
     return float(number) if number is not None and 0 <= number <= COST_USD_MAX else None
 
 
-def _converter(data_type: pa.DataType) -> Callable[[object], object]:
+def _as_first_text(value: object) -> str | None:
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return as_text(value)
+
+
+def _scaled(scale: float) -> Convert:
+    def convert(value: object) -> int | None:
+        number = as_number(value)
+        return as_count(round(number * scale)) if number is not None and abs(number) < COUNT_MAX else None
+
+    return convert
+
+
+def _converter(source: Source) -> Convert:
+    data_type = SPANS.schema.field(source.column).type
+    if source.scale != 1.0:
+        return _scaled(source.scale)
+    if source.column == "finish_reason":
+        return _as_first_text
     if pa.types.is_int64(data_type):
         return as_count
     if pa.types.is_float64(data_type):
@@ -95,4 +118,9 @@ def _converter(data_type: pa.DataType) -> Callable[[object], object]:
     return as_bool if pa.types.is_boolean(data_type) else as_text
 
 
-_CONVERT = {field.name: _converter(field.type) for field in SPANS.schema}
+_NO_RANK = 1 << 30
+# What each key can fill: the column, the key's rank there, how its value is converted, and whether that scales it.
+_TARGETS: dict[str, tuple[tuple[str, int, Convert, bool], ...]] = {
+    key: tuple((source.column, source.rank, _converter(source), source.scale != 1.0) for source in sources)
+    for key, sources in sources_by_key("").items()
+}

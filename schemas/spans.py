@@ -9,6 +9,22 @@ SPANS = Table(
     partition_by=("date",),
     sort_by=("project", "config_key", "session_id", "start_time"),
     bloom_filters=("trace_id", "session_id"),
+    identity=("project", "trace_id", "span_id", "content_hash"),
+    unique=frozenset(
+        {
+            "trace_id",
+            "span_id",
+            "parent_span_id",
+            "start_time",
+            "start_time_unix_nano",
+            "duration_ns",
+            "computed_cost",
+            "cost",
+            "time_to_first_token_ns",
+            "content_hash",
+        }
+    ),
+    long=frozenset({"input", "output", "metadata", "attributes", "events", "links"}),
     schema=pa.schema(
         [
             column("project", pa.string(), "The project whose key sent the span."),
@@ -68,7 +84,16 @@ SPANS = Table(
             column("output", pa.string(), "What the model answered; JSON or text. Content."),
             column("tags", pa.list_(pa.string()), "Tags of the session."),
             column("metadata", pa.string(), "The session's metadata, a JSON object."),
-            column("attributes", pa.string(), "All attributes, a JSON object; typed and lossless (docs/schema.md)."),
+            column(
+                "attributes",
+                pa.string(),
+                "The attributes that fill no column as they are, a JSON object; typed and lossless (docs/schema.md).",
+            ),
+            column(
+                "promoted",
+                pa.string(),
+                "Which attribute fills which column as it is, a JSON object column: key; with attributes, all of them.",
+            ),
             column("resource_attributes", pa.string(), "The resource's attributes, likewise."),
             column("scope_attributes", pa.string(), "The scope's attributes, likewise; NULL where empty."),
             column("events", pa.string(), "JSON list of {name, time_unix_nano, attributes}; NULL where empty."),

@@ -97,6 +97,12 @@ def stored(found: Found) -> list[dict[str, Any]]:
     return rows
 
 
+def sent_attributes(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes that were sent: those that columns hold as they are, and the rest."""
+    held = {key: row[column] for column, key in json.loads(row["promoted"] or "{}").items()}
+    return held | json.loads(row["attributes"])
+
+
 def flat_trace(**changes: Any) -> dict[str, Any]:
     """Return a small valid Fallom trace with the given changes."""
     trace: dict[str, Any] = {

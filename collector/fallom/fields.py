@@ -1,6 +1,7 @@
 """Reads the fields of a JSON object, and says of a wrong one which it is, what was expected and what was got."""
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ from collector.component import DecodeError
 from schemas.api.problems import shown
 
 TEXT_CHARACTERS_MAX = 1_000_000
+_HEX_DIGITS = re.compile("[0-9a-f]+")
 
 
 def load_object(body: bytes) -> dict[str, object]:
@@ -33,10 +35,13 @@ class Fields:
 
     def text(self, name: str) -> str:
         """Return a required text that is not empty."""
-        value = self.optional_text(name)
-        if value is None:
-            raise DecodeError(f"required, got {shown(self._document.get(name))}", field=name)
-        return value
+        value = self._document.get(name)
+        if isinstance(value, str) and 0 < len(value) <= TEXT_CHARACTERS_MAX:
+            return value
+        found = self.optional_text(name)
+        if found is None:
+            raise DecodeError(f"required, got {shown(value)}", field=name)
+        return found
 
     def optional_text(self, name: str) -> str | None:
         """Return a text, or None where it is absent or empty."""
@@ -114,7 +119,7 @@ class Fields:
     def hex_id(self, name: str, digits: int) -> str:
         """Return a required id in lowercase hex digits, not all zeros."""
         value = self.text(name).lower()
-        if len(value) != digits or not set(value) <= set("0123456789abcdef"):
+        if len(value) != digits or not _HEX_DIGITS.fullmatch(value):
             raise DecodeError(f"{digits} hex digits expected, got {shown(value)}", field=name)
         if not value.strip("0"):
             raise DecodeError("must not be all zeros", field=name)

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import orjson
+import xxhash
 
 from collector.component import DecodeError
 from collector.fallom.fields import Fields
 from collector.fallom.raw import raw_columns
-from collector.otlp.wire import content_hash, partition_day
+from collector.otlp.columns import partition_day
 from collector.promote import as_count, promote
 from collector.request import Receipt, Request
 
@@ -25,6 +27,7 @@ REQUIRED = (
 )
 _STATUS_CODES = {"OK": "ok", "ERROR": "error"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_partition_day = lru_cache(1024)(partition_day)
 _DURATION_MS_MAX = 2**63 // 1_000_000 - 1
 
 
@@ -40,23 +43,43 @@ def decode(document: Mapping[str, object], request: Request, receipt: Receipt) -
     except orjson.JSONEncodeError as error:
         raise DecodeError("the trace is nested too deep") from error
     fields = Fields(document)
+    status = _status(fields)
     attributes = fields.optional_mapping("attributes") or {}
-    promoted = promote({**attributes, **request.headers}, "")
+    promotion = promote({**attributes, **request.headers} if request.headers else attributes)
+    own = _own_columns(fields, status)
+    unchanged = {
+        column: key for column, key in promotion.unchanged.items() if column not in own and key not in request.headers
+    }
+    row = raw_columns(attributes)
     # Of the columns that several sources can fill, the trace's own fields win, then its attributes, then raw bodies.
-    columns = {**raw_columns(attributes), **promoted, **_own_columns(fields)}
-    return {**columns, **_identity(fields, attributes, request, receipt, hashed)}
+    row.update(promotion.columns)
+    row.update(own)
+    row.update(_identity(fields, request, receipt))
+    row["status_code"] = status
+    row["scope_version"] = _client_version(attributes)
+    row["attributes"] = _json(_rest(attributes, unchanged))
+    row["promoted"] = _json(unchanged) if unchanged else None
+    row["content_hash"] = _content_hash(hashed)
+    return row
 
 
-def _identity(
-    fields: Fields, attributes: Mapping[str, object], request: Request, receipt: Receipt, hashed: bytes
-) -> dict[str, object]:
+def _rest(attributes: Mapping[str, object], unchanged: Mapping[str, str]) -> Mapping[str, object]:
+    """Return the attributes that no column holds as they are."""
+    if not unchanged:
+        return attributes
+    held = set(unchanged.values())
+    return {key: value for key, value in attributes.items() if key not in held}
+
+
+def _identity(fields: Fields, request: Request, receipt: Receipt) -> dict[str, object]:
+    received_at = receipt.received_at
     start_time = fields.time("start_time")
     fields.time("end_time")
     duration_ms = fields.number("duration_ms")
     metadata = fields.optional_mapping("metadata")
     return {
         "project": request.project,
-        "date": partition_day(start_time.date(), receipt.received_at.date()),
+        "date": _partition_day(start_time.date(), received_at.date()),
         "trace_id": fields.hex_id("trace_id", 32),
         "span_id": fields.hex_id("span_id", 16),
         "parent_span_id": fields.hex_id("parent_span_id", 16) if fields.optional_text("parent_span_id") else None,
@@ -65,17 +88,22 @@ def _identity(
         "start_time": start_time,
         "start_time_unix_nano": _unix_nano(start_time),
         "duration_ns": _nanoseconds(duration_ms),
-        "status_code": _status(fields),
         "status_message": fields.optional_text("error_message"),
         "tags": fields.texts("tags"),
-        "metadata": orjson.dumps(metadata).decode() if metadata is not None else None,
-        "attributes": orjson.dumps(attributes).decode(),
+        "metadata": _json(metadata) if metadata is not None else None,
         "resource_attributes": "{}",
         "scope_name": "fallom",
-        "scope_version": _client_version(attributes),
-        "received_at": receipt.received_at,
-        "content_hash": content_hash(hashed),
+        "received_at": received_at,
     }
+
+
+def _json(document: Mapping[str, object]) -> str:
+    return orjson.dumps(document).decode()
+
+
+def _content_hash(data: bytes) -> int:
+    """Return a 64-bit hash that tells a trace that is sent again from another one, as a signed integer."""
+    return int.from_bytes(xxhash.xxh3_64_digest(data), "big", signed=True)
 
 
 def _client_version(attributes: Mapping[str, object]) -> str | None:
@@ -83,10 +111,10 @@ def _client_version(attributes: Mapping[str, object]) -> str | None:
     return version if isinstance(version, str) else None
 
 
-def _own_columns(fields: Fields) -> dict[str, object]:
+def _own_columns(fields: Fields, status: str) -> dict[str, object]:
     first_token_ms = fields.optional_number("time_to_first_token_ms")
     # The clients send the model that answered, but of a failed call the one that was asked for.
-    model_column = "request_model" if _status(fields) == "error" else "response_model"
+    model_column = "request_model" if status == "error" else "response_model"
     columns = {
         "config_key": fields.text("config_key"),
         "session_id": fields.text("session_id"),

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from schemas.dialects.dialect import Dialect, Source
+from schemas.dialects.dialect import Dialect, Family, Source
 from schemas.dialects.fallom import FALLOM
 from schemas.dialects.openinference import OPENINFERENCE
 from schemas.dialects.openllmetry import OPENLLMETRY
@@ -10,6 +10,16 @@ from schemas.dialects.otel_genai import OTEL_GENAI
 from schemas.dialects.vercel import VERCEL
 
 DIALECTS: tuple[Dialect, ...] = (FALLOM, OTEL_GENAI, OPENLLMETRY, OPENINFERENCE, VERCEL)
+
+FAMILIES: tuple[Family, ...] = tuple(family for dialect in DIALECTS for family in dialect.families)
+
+# A span's event of one of these names tells when the first token came.
+FIRST_TOKEN_EVENTS = (
+    "First Token Stream Event",
+    "ai.stream.firstChunk",
+    "gen_ai.content.completion.chunk",
+    "llm.content.completion.chunk",
+)
 
 
 def sources_by_key(scope_name: str) -> dict[str, tuple[Source, ...]]:
@@ -22,4 +32,4 @@ def sources_by_key(scope_name: str) -> dict[str, tuple[Source, ...]]:
     return {key: tuple(found) for key, found in sources.items()}
 
 
-__all__ = ["DIALECTS", "Dialect", "Source", "sources_by_key"]
+__all__ = ["DIALECTS", "FAMILIES", "FIRST_TOKEN_EVENTS", "Dialect", "Family", "Source", "sources_by_key"]

@@ -18,9 +18,23 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Family:
+    """Messages that a library spreads over many attributes, ``<prefix><index>.<rest of the key>``.
+
+    Where none of lower ``rank`` is present, the column becomes a JSON list: an object a message, in order of the index,
+    of what follows it in the keys.
+    """
+
+    column: str
+    rank: int
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """One library's attribute keys. ``scope`` limits them to spans of that instrumentation scope."""
 
     name: str
     sources: tuple[Source, ...]
     scope: str | None = None
+    families: tuple[Family, ...] = ()

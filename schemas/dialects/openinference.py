@@ -1,6 +1,6 @@
 """OpenInference (Arize Phoenix)."""
 
-from schemas.dialects.dialect import Dialect, Source
+from schemas.dialects.dialect import Dialect, Family, Source
 
 OPENINFERENCE = Dialect(
     "openinference",
@@ -24,5 +24,9 @@ OPENINFERENCE = Dialect(
         Source("output", 100, "output.value"),
         Source("tool_name", 20, "tool.name"),
         Source("operation", 30, "openinference.span.kind"),
+    ),
+    families=(
+        Family("input", 40, "llm.input_messages."),
+        Family("output", 40, "llm.output_messages."),
     ),
 )

@@ -1,6 +1,6 @@
 """OpenLLMetry (Traceloop): the `opentelemetry-instrumentation-*` packages that the 0.1.x clients switch on."""
 
-from schemas.dialects.dialect import Dialect, Source
+from schemas.dialects.dialect import Dialect, Family, Source
 
 OPENLLMETRY = Dialect(
     "openllmetry",
@@ -18,5 +18,9 @@ OPENLLMETRY = Dialect(
         Source("prompt_key", 40, "traceloop.prompt.key"),
         Source("prompt_version", 40, "traceloop.prompt.version"),
         Source("finish_reason", 30, "gen_ai.completion.0.finish_reason"),
+    ),
+    families=(
+        Family("input", 30, "gen_ai.prompt."),
+        Family("output", 30, "gen_ai.completion."),
     ),
 )

@@ -105,7 +105,7 @@ def test_a_truth_value_is_one_also_as_text(value: object, truth: bool | None) ->
     )
 )
 def test_no_value_breaks_promotion_or_leaves_its_bounds(attributes: dict[str, object]) -> None:
-    columns = promote(attributes, "")
+    columns = promote(attributes).columns
 
     assert 0 <= columns.get("input_tokens", 0) <= COUNT_MAX
     assert 0 <= columns.get("reported_cost", 0) <= COST_USD_MAX
@@ -116,6 +116,6 @@ def test_no_value_breaks_promotion_or_leaves_its_bounds(attributes: dict[str, ob
 
 
 def test_of_a_list_of_finish_reasons_the_first_counts() -> None:
-    columns = promote({"gen_ai.response.finish_reasons": ["stop", "length"]}, "")
+    columns = promote({"gen_ai.response.finish_reasons": ["stop", "length"]}).columns
 
     assert columns == {"finish_reason": "stop"}

@@ -7,13 +7,14 @@ from typing import Any
 
 import orjson
 import pytest
-from collector_inputs import RECEIVED_AT, decode, flat_trace, stored
+from collector_inputs import RECEIVED_AT, decode, flat_trace, sent_attributes, stored
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.component import DecodeError
 from collector.fallom.trace import REQUIRED
 from collector.request import Format
+from schemas.dialects import sources_by_key
 
 WRONG: list[Any] = [True, 7, 1.5, [], ["x"], {}, {"a": 1}]
 TEXTS = ("config_key", "session_id", "name", "status", "start_time", "end_time", "trace_id", "span_id")
@@ -174,6 +175,85 @@ def test_the_headers_of_a_request_fill_what_the_trace_leaves_out() -> None:
     (row,) = decode(flat_trace(), Format.JSON_TRACES, headers).rows
 
     assert (row["customer_id"], row["session_id"]) == ("header", "session-1")
+
+
+def test_an_attribute_that_fills_a_column_as_it_is_stands_there_alone() -> None:
+    attributes = {
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 5,
+        "gen_ai.usage.cost": 0.25,
+        "gen_ai.request.stream": False,
+        "own": 1,
+    }
+
+    row = row_of(attributes=attributes)
+
+    assert orjson.loads(row["promoted"]) == {
+        "request_model": "gen_ai.request.model",
+        "input_tokens": "gen_ai.usage.input_tokens",
+        "reported_cost": "gen_ai.usage.cost",
+        "is_streaming": "gen_ai.request.stream",
+    }
+    assert orjson.loads(row["attributes"]) == {"own": 1}
+    assert sent_attributes(row) == attributes
+
+
+@pytest.mark.parametrize(
+    ("column", "attributes"),
+    [
+        ("input_tokens", {"gen_ai.usage.input_tokens": "5"}),
+        ("input_tokens", {"gen_ai.usage.input_tokens": 5.0}),
+        ("reported_cost", {"gen_ai.usage.cost": 1}),
+        ("is_streaming", {"gen_ai.request.stream": "true"}),
+        ("time_to_first_token_ns", {"fallom.time_to_first_token_ms": 0}),
+        ("finish_reason", {"gen_ai.response.finish_reasons": ["stop"]}),
+        ("input", {"gen_ai.input.messages": [{"role": "user"}]}),
+        ("request_model", {"gen_ai.request.model": 4}),
+    ],
+)
+def test_an_attribute_that_was_converted_for_its_column_is_kept_too(column: str, attributes: dict[str, Any]) -> None:
+    row = row_of(attributes=attributes)
+
+    assert row[column] is not None
+    assert row["promoted"] is None
+    assert orjson.loads(row["attributes"]) == attributes
+
+
+def test_an_attribute_whose_column_another_source_fills_is_kept() -> None:
+    attributes = {
+        "fallom.session_id": "attribute",
+        "gen_ai.response.model": "attribute",
+        "gen_ai.provider.name": "first",
+        "gen_ai.system": "second",
+        "x-fallom-customer-id": "attribute",
+    }
+
+    (row,) = decode(
+        flat_trace(model="own", attributes=attributes), Format.JSON_TRACES, {"x-fallom-customer-id": "header"}
+    ).rows
+
+    assert (row["session_id"], row["response_model"], row["customer_id"]) == ("session-1", "own", "header")
+    assert orjson.loads(row["promoted"]) == {"provider": "gen_ai.provider.name"}
+    assert sent_attributes(row) == attributes
+
+
+_VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**62), 2**62)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["", "5", "true", "1e3", "text", "-0.0"])
+    | st.lists(st.sampled_from(["stop", 1, None]), max_size=2)
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(sources_by_key(""))), _VALUES, max_size=12))
+def test_all_attributes_can_be_told_from_columns_and_rest(attributes: dict[str, Any]) -> None:
+    row = row_of(attributes=attributes, model="own", customer_id="own")
+
+    assert orjson.dumps(sent_attributes(row), option=orjson.OPT_SORT_KEYS) == orjson.dumps(
+        attributes, option=orjson.OPT_SORT_KEYS
+    )
 
 
 def test_ids_are_lowercase() -> None:

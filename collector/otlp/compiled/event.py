@@ -1,0 +1,189 @@
+"""A span's events and links, as JSON lists; what events tell of the first token and of errors."""
+
+import numpy as np
+
+from collector.jit import inner
+from collector.otlp.compiled.cursor import EVENTS_END, LINKS_END
+from collector.otlp.compiled.keys import EXCEPTION, EXCEPTION_TYPE, NO_RANK, is_first_token, is_name
+from collector.otlp.compiled.memory import load64, size_of, store8
+from collector.otlp.compiled.number import NUMBER_BYTES_MAX, put_unsigned
+from collector.otlp.compiled.pairs import (
+    KEY,
+    KEY_STOP,
+    KIND,
+    PAIRS_MAX,
+    PRESENT,
+    STATE,
+    A,
+    B,
+    check_pair,
+    mark_repeated,
+    put_pairs,
+    read_pair,
+)
+from collector.otlp.compiled.promotion import ERROR_TYPE, FIRST_TOKEN_TIME, reference
+from collector.otlp.compiled.protobuf import BAD_UTF8, I64, LEN, TRUNCATED, is_utf8, length, skip, tag
+from collector.otlp.compiled.text import ESCAPED_MAX, put_hex, put_string, put_text
+from collector.otlp.compiled.value import NO_ROOM, ROOM, STRING
+
+SPAN_DEPTH = 3
+UNIX_NANO_MAX = np.uint64(2**63 - 1)
+
+_EVENT_NAME = np.frombuffer(b'{"name":', np.uint8)
+_EVENT_TIME = np.frombuffer(b',"time_unix_nano":', np.uint8)
+_EVENT_ATTRIBUTES = np.frombuffer(b',"attributes":', np.uint8)
+_LINK_TRACE = np.frombuffer(b'{"trace_id":"', np.uint8)
+_LINK_SPAN = np.frombuffer(b'","span_id":"', np.uint8)
+_LINK_STATE = np.frombuffer(b'","trace_state":', np.uint8)
+
+
+@inner()
+def put_events(events, cursor, buf, start, end, pairs, best, began):
+    """Write the span's events as a JSON list; fill time to first token and error type where nothing else did."""
+    o = cursor[EVENTS_END]
+    scratch = pairs[PAIRS_MAX + 1 :]
+    is_crowded = False
+    is_first = True
+    pos = start
+    while pos < end:
+        field, wire, pos = tag(buf, pos, end)
+        if wire != LEN or field != 11:
+            pos = skip(buf, pos, end, field, wire, SPAN_DEPTH)
+            continue
+        inner, stop = length(buf, pos, end)
+        pos = stop
+        name, name_stop, time, found = 0, 0, np.uint64(0), 0
+        while inner < stop:
+            field, wire, inner = tag(buf, inner, stop)
+            if inner < 0:
+                return inner
+            if wire == LEN and (field == 2 or field == 3):
+                a, b = length(buf, inner, stop)
+                if b < 0:
+                    return b
+                inner = b
+                if field == 2:
+                    name, name_stop = a, b
+                    if not is_utf8(buf, a, b):
+                        return BAD_UTF8
+                else:
+                    error = read_pair(scratch, found, buf, a, b, SPAN_DEPTH + 2)
+                    if error == 0 and found >= PAIRS_MAX:
+                        is_crowded = True
+                        error = check_pair(events, o, buf, scratch, PAIRS_MAX, SPAN_DEPTH + 2)
+                    if error < 0:
+                        return error
+                    found += 1
+            elif wire == I64 and field == 1:
+                if inner + 8 > stop:
+                    return TRUNCATED
+                time = load64(buf, inner)
+                inner += 8
+            else:
+                inner = skip(buf, inner, stop, field, wire, SPAN_DEPTH + 1)
+                if inner < 0:
+                    return inner
+        found = min(found, PAIRS_MAX)
+        if o + (name_stop - name) * ESCAPED_MAX + NUMBER_BYTES_MAX + 2 * ROOM > size_of(events):
+            return NO_ROOM
+        store8(events, o, 91 if is_first else 44)
+        is_first = False
+        o = put_text(events, o + 1, _EVENT_NAME)
+        o = put_string(events, o, buf, name, name_stop)
+        o = put_text(events, o, _EVENT_TIME)
+        o = put_unsigned(events, o, time)
+        o = put_text(events, o, _EVENT_ATTRIBUTES)
+        mark_repeated(scratch, found, buf)
+        o = put_pairs(events, o, buf, scratch, found, SPAN_DEPTH + 2)
+        if o < 0:
+            return o
+        if o + ROOM > size_of(events):
+            return NO_ROOM
+        store8(events, o, 125)
+        o += 1
+        if best[0, FIRST_TOKEN_TIME] == NO_RANK and began > 0 and time >= np.uint64(began):
+            elapsed = time - np.uint64(began)
+            if elapsed <= UNIX_NANO_MAX and is_first_token(buf, name, name_stop):
+                best[0, FIRST_TOKEN_TIME] = NO_RANK - 1
+                best[1, FIRST_TOKEN_TIME] = np.int64(elapsed)
+        if best[0, ERROR_TYPE] == NO_RANK and is_name(buf, name, name_stop, EXCEPTION):
+            for row in range(found):
+                is_type = is_name(buf, scratch[row, KEY], scratch[row, KEY_STOP], EXCEPTION_TYPE)
+                if is_type and scratch[row, STATE] == PRESENT and scratch[row, KIND] == STRING:
+                    if scratch[row, B] > scratch[row, A]:
+                        best[0, ERROR_TYPE] = NO_RANK - 1
+                        best[1, ERROR_TYPE] = reference(scratch[row, A], scratch[row, B])
+    store8(events, o, 93)
+    cursor[EVENTS_END] = o + 1
+    return np.int64(is_crowded)
+
+
+@inner()
+def put_links(links, cursor, buf, start, end, pairs):
+    """Write the span's links as a JSON list; return 1 where one has too many attributes, else 0; or an error."""
+    o = cursor[LINKS_END]
+    scratch = pairs[PAIRS_MAX + 1 :]
+    is_crowded = False
+    is_first = True
+    pos = start
+    while pos < end:
+        field, wire, pos = tag(buf, pos, end)
+        if wire != LEN or field != 13:
+            pos = skip(buf, pos, end, field, wire, SPAN_DEPTH)
+            continue
+        inner, stop = length(buf, pos, end)
+        pos = stop
+        trace_id, trace_stop, span_id, span_stop, state, state_stop, found = 0, 0, 0, 0, 0, 0, 0
+        while inner < stop:
+            field, wire, inner = tag(buf, inner, stop)
+            if inner < 0:
+                return inner
+            if wire == LEN and 1 <= field <= 4:
+                a, b = length(buf, inner, stop)
+                if b < 0:
+                    return b
+                inner = b
+                if field == 1:
+                    trace_id, trace_stop = a, b
+                elif field == 2:
+                    span_id, span_stop = a, b
+                elif field == 3:
+                    state, state_stop = a, b
+                    if not is_utf8(buf, a, b):
+                        return BAD_UTF8
+                else:
+                    error = read_pair(scratch, found, buf, a, b, SPAN_DEPTH + 2)
+                    if error == 0 and found >= PAIRS_MAX:
+                        is_crowded = True
+                        error = check_pair(links, o, buf, scratch, PAIRS_MAX, SPAN_DEPTH + 2)
+                    if error < 0:
+                        return error
+                    found += 1
+            else:
+                inner = skip(buf, inner, stop, field, wire, SPAN_DEPTH + 1)
+                if inner < 0:
+                    return inner
+        found = min(found, PAIRS_MAX)
+        size = (trace_stop - trace_id + span_stop - span_id) * 2 + (state_stop - state) * ESCAPED_MAX
+        if o + size + 3 * ROOM > size_of(links):
+            return NO_ROOM
+        store8(links, o, 91 if is_first else 44)
+        is_first = False
+        o = put_text(links, o + 1, _LINK_TRACE)
+        o = put_hex(links, o, buf, trace_id, trace_stop)
+        o = put_text(links, o, _LINK_SPAN)
+        o = put_hex(links, o, buf, span_id, span_stop)
+        o = put_text(links, o, _LINK_STATE)
+        o = put_string(links, o, buf, state, state_stop)
+        o = put_text(links, o, _EVENT_ATTRIBUTES)
+        mark_repeated(scratch, found, buf)
+        o = put_pairs(links, o, buf, scratch, found, SPAN_DEPTH + 2)
+        if o < 0:
+            return o
+        if o + ROOM > size_of(links):
+            return NO_ROOM
+        store8(links, o, 125)
+        o += 1
+    store8(links, o, 93)
+    cursor[LINKS_END] = o + 1
+    return np.int64(is_crowded)

@@ -1,0 +1,209 @@
+"""Attribute keys: which of the dialects' keys a key is, found by hash, and which message family it belongs to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from collector.jit import inlined, inner, jit
+from collector.otlp.compiled.memory import PADDING, address_of, load8, load64
+from schemas.dialects import FAMILIES, FIRST_TOKEN_EVENTS, sources_by_key
+from schemas.spans import SPANS
+
+TEXT, COUNT, COST, FLAG = range(4)
+NO_RANK = 2**31 - 1
+INDEX_DIGITS_MAX = 4
+# Vercel's AI SDK: its keys are read only on spans of this scope.
+SCOPES = ("", "ai")
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_OTHER_MULTIPLIER = np.uint64(0xC2B2AE3D27D4EB4F)
+_SHIFT = np.uint64(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The dialects as arrays. ``columns`` are the columns that attributes can fill, in the schema's order.
+
+    By column: ``kinds`` (TEXT, COUNT, COST, FLAG). By scope and key: ``column`` (-1: none) and ``rank``; by key:
+    ``scale``; by family: ``family_column`` and ``family_rank``. Key k's bytes are ``data[starts[k]:starts[k + 1]]``;
+    the families' prefixes follow the keys. ``names`` holds, for each column, then for each key, then for each family,
+    its JSON text: ``"column":``, ``"key"``; these begin at ``name_starts``.
+    """
+
+    columns: tuple[str, ...]
+    kinds: NDArray[np.int64]
+    table: NDArray[np.int64]
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    column: NDArray[np.int64]
+    rank: NDArray[np.int64]
+    scale: NDArray[np.float64]
+    family_column: NDArray[np.int64]
+    family_rank: NDArray[np.int64]
+    names: NDArray[np.uint8]
+    name_starts: NDArray[np.int64]
+    ids: dict[str, int]
+
+
+def _load() -> Keys:
+    by_scope = [sources_by_key(scope) for scope in SCOPES]
+    keys = sorted({key for sources in by_scope for key in sources})
+    filled = {source.column for sources in by_scope for found in sources.values() for source in found}
+    filled |= {family.column for family in FAMILIES}
+    columns = tuple(name for name in SPANS.schema.names if name in filled)
+    place = {name: index for index, name in enumerate(columns)}
+    column = np.full((len(SCOPES), len(keys)), -1, np.int64)
+    rank = np.full((len(SCOPES), len(keys)), NO_RANK, np.int64)
+    scale = np.ones(len(keys))
+    for scope, sources in enumerate(by_scope):
+        for index, key in enumerate(keys):
+            for source in sources.get(key, ()):
+                column[scope, index], rank[scope, index] = place[source.column], source.rank
+                scale[index] = source.scale
+    data, starts = _joined([key.encode() for key in keys] + [family.prefix.encode() for family in FAMILIES])
+    names, name_starts = _joined(
+        [f'"{name}":'.encode() for name in columns]
+        + [f'"{key}"'.encode() for key in keys]
+        + [f'"{family.prefix}*"'.encode() for family in FAMILIES]
+    )
+    return Keys(
+        columns=columns,
+        kinds=np.array([_kind(SPANS.schema.field(name).type) for name in columns]),
+        table=_hash_table(data, starts, len(keys)),
+        data=data,
+        starts=starts,
+        column=column,
+        rank=rank,
+        scale=scale,
+        family_column=np.array([place[family.column] for family in FAMILIES]),
+        family_rank=np.array([family.rank for family in FAMILIES]),
+        names=names,
+        name_starts=name_starts,
+        ids={key: index for index, key in enumerate(keys)},
+    )
+
+
+def _kind(data_type: pa.DataType) -> int:
+    if pa.types.is_int64(data_type):
+        return COUNT
+    if pa.types.is_float64(data_type):
+        return COST
+    return FLAG if pa.types.is_boolean(data_type) else TEXT
+
+
+def _joined(texts: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    starts = np.cumsum([0, *map(len, texts)]).astype(np.int64)
+    return np.frombuffer(bytearray(b"".join(texts) + bytes(PADDING)), np.uint8), starts
+
+
+def _hash_table(data: NDArray[np.uint8], starts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return an open-addressing table of key numbers, a quarter full; free places hold -1."""
+    size = 1 << (4 * count).bit_length()
+    table = np.full(size, -1, np.int64)
+    for key in range(count):
+        place = int(key_hash(data.ctypes.data, int(starts[key]), int(starts[key + 1]))) & (size - 1)
+        while table[place] >= 0:
+            place = (place + 1) & (size - 1)
+        table[place] = key
+    return table
+
+
+@inlined()
+def _key_hash(buf, start, stop):
+    """Return a hash of the key's length and of its first, middle and last eight bytes."""
+    count = stop - start
+    if count >= 8:
+        first, last = load64(buf, start), load64(buf, stop - 8)
+        middle = load64(buf, start + ((count - 8) >> 1))
+    else:
+        first = load64(buf, start) & ((np.uint64(1) << np.uint64(8 * count)) - np.uint64(1))
+        middle, last = np.uint64(0), np.uint64(0)
+    mixed = (first ^ np.uint64(count)) * _MULTIPLIER ^ (middle + last * _OTHER_MULTIPLIER)
+    mixed = (mixed ^ (mixed >> _SHIFT)) * _MULTIPLIER
+    return mixed ^ (mixed >> _SHIFT)
+
+
+@jit()
+def key_hash(buf, start, stop):
+    """Return the hash that the table is made with."""
+    return _key_hash(buf, start, stop)
+
+
+KEYS = _load()
+# Compiled as constants.
+_TABLE, _DATA, _STARTS = KEYS.table, KEYS.data, KEYS.starts
+_FAMILY_FIRST, _FAMILIES = len(KEYS.scale), len(FAMILIES)
+
+
+@inner()
+def is_same(buf, start, stop, data, other, other_stop):
+    """Return whether two byte strings are alike."""
+    if stop - start != other_stop - other:
+        return False
+    pos = start
+    while pos + 8 <= stop:
+        if load64(buf, pos) != load64(data, other + pos - start):
+            return False
+        pos += 8
+    while pos < stop:
+        if load8(buf, pos) != load8(data, other + pos - start):
+            return False
+        pos += 1
+    return True
+
+
+@inner()
+def find_key(buf, start, stop):
+    """Return (hash, number of the dialects' key that this is; -1: none)."""
+    hashed = _key_hash(buf, start, stop)
+    mask = len(_TABLE) - 1
+    place = np.int64(hashed & np.uint64(mask))
+    while True:
+        key = _TABLE[place]
+        if key < 0 or is_same(buf, start, stop, address_of(_DATA), _STARTS[key], _STARTS[key + 1]):
+            return hashed, key
+        place = (place + 1) & mask
+
+
+@inner()
+def find_family(buf, start, stop):
+    """Return (family, index, where the rest of the key begins) of ``<prefix><index>.<rest>``; family -1: none."""
+    for family in range(_FAMILIES):
+        prefix, prefix_stop = _STARTS[_FAMILY_FIRST + family], _STARTS[_FAMILY_FIRST + family + 1]
+        size = prefix_stop - prefix
+        if stop - start > size + 2 and is_same(buf, start, start + size, address_of(_DATA), prefix, prefix_stop):
+            pos = start + size
+            index = 0
+            while pos < stop and pos - start - size < INDEX_DIGITS_MAX and 48 <= load8(buf, pos) <= 57:
+                index = index * 10 + load8(buf, pos) - 48
+                pos += 1
+            digits = pos - start - size
+            has_zero_before = digits > 1 and load8(buf, start + size) == 48
+            if digits and not has_zero_before and pos + 1 < stop and load8(buf, pos) == 46:
+                return family, index, pos + 1
+    return -1, 0, 0
+
+
+SERVICE_NAME, EXCEPTION, EXCEPTION_TYPE, _FIRST_TOKEN = range(4)
+"""Names that are looked for, beside the dialects' keys."""
+
+_NAMED, _NAME_STARTS = _joined(
+    [name.encode() for name in ("service.name", "exception", "exception.type", *FIRST_TOKEN_EVENTS)]
+)
+
+
+@inlined()
+def is_name(buf, start, stop, name):
+    """Return whether a text is the given one of the names that are looked for."""
+    return is_same(buf, start, stop, address_of(_NAMED), _NAME_STARTS[name], _NAME_STARTS[name + 1])
+
+
+@inner()
+def is_first_token(buf, start, stop):
+    """Return whether an event of this name tells that the first token has come."""
+    for name in range(_FIRST_TOKEN, len(_NAME_STARTS) - 1):
+        if is_name(buf, start, stop, name):
+            return True
+    return False
