@@ -1,22 +1,31 @@
-"""Fills the columns of spans that follow from others: operation, provider, totals, whether it is a leaf call."""
+"""Fills the columns of spans that follow from others: operation, provider, totals, whether it is a leaf call.
 
+The rules: what the client reported stays. A span that names a model and no operation is an ``llm`` call. Leaf calls are
+the operations of INFERENCE_OPERATIONS, whatever their case, and those that end like Vercel's leaf spans. A provider is
+told from the model's name (the one that answered, else the one that was asked for). A total is input plus output. A
+time to the first token, or a ``.doStream`` span, shows a stream; nothing shows that there was none.
+"""
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.processors.columns import with_columns
+from collector.processors.columns import Booleans, Coded, integers, validity, with_columns
 
 # Leaf calls to a model. Agents, chains and the wrappers around them repeat their children's usage.
-INFERENCE_OPERATIONS = (
-    "llm",
-    "chat",
-    "completion",
-    "text_completion",
-    "generate_content",
-    "generation",
-    "embedding",
-    "embeddings",
-    "rerank",
-    "reranker",
+INFERENCE_OPERATIONS = frozenset(
+    (
+        "llm",
+        "chat",
+        "completion",
+        "text_completion",
+        "generate_content",
+        "generation",
+        "embedding",
+        "embeddings",
+        "rerank",
+        "reranker",
+    )
 )
 INFERENCE_SUFFIXES = (".dogenerate", ".dostream", ".doembed")
 # What a model's name says of who serves it, where nothing else does.
@@ -35,48 +44,73 @@ PROVIDER_PREFIXES = (
     ("deepseek-", "deepseek"),
     ("grok-", "x-ai"),
 )
+_STREAM_SUFFIX = ".doStream"
 
 
 def normalise(spans: pa.RecordBatch) -> pa.RecordBatch:
     """Return the spans with the derived columns filled where the client left them out."""
-    model = pc.coalesce(spans["response_model"], spans["request_model"])
-    operation = pc.coalesce(spans["operation"], pc.if_else(pc.is_valid(model), "llm", pa.scalar(None, pa.string())))
-    return with_columns(
-        spans,
-        operation=operation,
-        is_inference=_is_inference(operation),
-        provider=pc.coalesce(spans["provider"], _provider_of(model)),
-        total_tokens=pc.coalesce(spans["total_tokens"], _sum(spans["input_tokens"], spans["output_tokens"])),
-        is_streaming=_is_streaming(spans, operation),
-    )
+    if spans.num_rows == 0:
+        return spans
+    has_model = validity(spans["response_model"]) | validity(spans["request_model"])
+    reported = spans["operation"]
+    operation = Coded.of(reported)
+    unnamed = has_model & ~validity(reported)
+    if unnamed.any():
+        operation = operation.filled(unnamed, "llm")
+    filled = {
+        "operation": operation.take(operation.texts) if unnamed.any() else None,
+        "is_inference": pa.array(operation.flags([_is_inference(text) for text in operation.texts])),
+        "provider": _provider(spans, has_model),
+        "total_tokens": _total_tokens(spans),
+        "is_streaming": _is_streaming(spans, operation),
+    }
+    return with_columns(spans, **{name: values for name, values in filled.items() if values is not None})
 
 
-def _is_inference(operation: pa.Array) -> pa.Array:
-    lowered = pc.utf8_lower(operation)
-    matches = pc.is_in(lowered, value_set=pa.array(INFERENCE_OPERATIONS))
-    for suffix in INFERENCE_SUFFIXES:
-        matches = pc.or_(matches, pc.fill_null(pc.ends_with(lowered, suffix), False))
-    return matches
+def _is_inference(operation: str | None) -> bool:
+    lowered = operation.lower() if operation else ""
+    return lowered in INFERENCE_OPERATIONS or lowered.endswith(INFERENCE_SUFFIXES)
 
 
-def _is_streaming(spans: pa.RecordBatch, operation: pa.Array) -> pa.Array:
-    shown = pc.or_(
-        pc.is_valid(spans["time_to_first_token_ns"]), pc.fill_null(pc.ends_with(operation, ".doStream"), False)
-    )
-    return pc.coalesce(spans["is_streaming"], pc.if_else(shown, True, pa.scalar(None, pa.bool_())))
+def _provider(spans: pa.RecordBatch, has_model: Booleans) -> pa.Array | None:
+    provider = spans["provider"]
+    rows = np.flatnonzero(has_model & ~validity(provider))
+    if not len(rows):
+        return None
+    picked = pa.array(rows)
+    model = Coded.of(pc.coalesce(spans["response_model"].take(picked), spans["request_model"].take(picked)))
+    providers = [_provider_of(text) for text in model.texts]
+    if not any(providers):
+        return None
+    # The last of the choices is for the other rows.
+    codes = np.full(spans.num_rows, len(providers))
+    codes[rows] = model.codes
+    return _else(provider, Coded(model.texts, codes).take([*providers, None]))
 
 
-def _provider_of(model: pa.Array) -> pa.Array:
-    encoded = model.dictionary_encode()
-    providers = [_provider_of_name(name) for name in encoded.dictionary.to_pylist()]
-    return pa.array(providers, pa.string()).take(encoded.indices)
+def _provider_of(model: str | None) -> str | None:
+    return next((provider for prefix, provider in PROVIDER_PREFIXES if model and model.startswith(prefix)), None)
 
 
-def _provider_of_name(model: str) -> str | None:
-    return next((provider for prefix, provider in PROVIDER_PREFIXES if model.startswith(prefix)), None)
+def _total_tokens(spans: pa.RecordBatch) -> pa.Array | None:
+    reported = spans["total_tokens"]
+    if not reported.null_count:
+        return None
+    input_tokens, output_tokens = spans["input_tokens"], spans["output_tokens"]
+    known = validity(input_tokens) | validity(output_tokens)
+    if not known.any():
+        return None
+    return _else(reported, pa.array(integers(input_tokens) + integers(output_tokens), mask=~known))
 
 
-def _sum(left: pa.Array, right: pa.Array) -> pa.Array:
-    known = pc.or_(pc.is_valid(left), pc.is_valid(right))
-    total = pc.add(pc.fill_null(left, 0), pc.fill_null(right, 0))
-    return pc.if_else(known, total, pa.scalar(None, pa.int64()))
+def _is_streaming(spans: pa.RecordBatch, operation: Coded) -> pa.Array | None:
+    reported = spans["is_streaming"]
+    if not reported.null_count:
+        return None
+    shown = operation.flags([text is not None and text.endswith(_STREAM_SUFFIX) for text in operation.texts])
+    shown |= validity(spans["time_to_first_token_ns"])
+    return _else(reported, pa.array(shown, mask=~shown)) if shown.any() else None
+
+
+def _else(reported: pa.Array, found: pa.Array) -> pa.Array:
+    return found if reported.null_count == len(reported) else pc.coalesce(reported, found)

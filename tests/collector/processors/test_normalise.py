@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from collector_inputs import batch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector.processors.columns import FEW
 from collector.processors.normalise import normalise
 from collector.promote import COUNT_MAX
+from schemas.spans import SPANS
 
 COUNTS = st.none() | st.integers(0, COUNT_MAX)
 
@@ -117,6 +119,42 @@ def test_each_row_of_a_batch_is_judged_by_itself() -> None:
     assert [row["operation"] for row in found] == ["llm", None, "tool"]
     assert [row["provider"] for row in found] == ["openai", None, None]
     assert [row["total_tokens"] for row in found] == [None, None, 3]
+
+
+ROWS = st.fixed_dictionaries(
+    {},
+    optional={
+        "operation": st.sampled_from(["llm", "CHAT", "agent", "ai.streamText.doStream"]) | st.text(max_size=5),
+        "provider": st.sampled_from(["openai", "azure"]) | st.text(max_size=5),
+        "response_model": st.sampled_from(["gpt-4o", "claude-3", "mine", ""]),
+        "request_model": st.sampled_from(["gemini-2.5-pro", "grok-4", "mine"]),
+        "total_tokens": COUNTS,
+        "input_tokens": COUNTS,
+        "output_tokens": COUNTS,
+        "is_streaming": st.booleans(),
+        "time_to_first_token_ns": COUNTS,
+    },
+)
+
+
+@settings(deadline=None)
+@given(st.lists(ROWS, min_size=1, max_size=15), st.sampled_from([1, 2 * FEW]), st.integers(0, 12))
+def test_a_row_is_the_same_in_a_batch_in_a_part_of_it_and_alone(
+    rows: list[dict[str, Any]], times: int, start: int
+) -> None:
+    spans = batch("spans", rows * times)
+
+    alone = [normalised(**row) for row in rows] * times
+
+    assert normalise(spans).to_pylist() == alone
+    assert normalise(spans.slice(start)).to_pylist() == alone[start:]
+
+
+@pytest.mark.parametrize("row_count", [0, 1, 100])
+def test_a_normalised_batch_has_the_table_s_schema(row_count: int) -> None:
+    spans = batch("spans", [{"request_model": "gpt-4o", "input_tokens": 1, "time_to_first_token_ns": 1}] * row_count)
+
+    assert normalise(spans).schema.equals(SPANS.schema, check_metadata=True)
 
 
 def test_an_empty_batch_stays_empty() -> None:
