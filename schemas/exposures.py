@@ -8,6 +8,7 @@ EXPOSURES = Table(
     name="exposures",
     sort_by=("project", "config_key", "session_id", "event_time"),
     bloom_filters=("session_id",),
+    unique=frozenset({"event_time"}),
     schema=pa.schema(
         [
             column("project", pa.string(), "The project whose key sent the exposure."),

@@ -8,6 +8,8 @@ METRICS = Table(
     name="metrics",
     sort_by=("project", "config_key", "session_id", "name", "event_time"),
     bloom_filters=("session_id",),
+    unique=frozenset({"value_double", "event_time"}),
+    long=frozenset({"value_string"}),
     schema=pa.schema(
         [
             column("project", pa.string(), "The project whose key sent the metric."),

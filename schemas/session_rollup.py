@@ -24,6 +24,17 @@ SESSION_ROLLUP = Table(
     partition_by=("date",),
     sort_by=("project", "config_key", "session_id"),
     bloom_filters=("session_id",),
+    unique=frozenset(
+        {
+            "latency_ms_sum",
+            "latency_ms_sumsq",
+            "time_to_first_token_ms_sum",
+            "time_to_first_token_ms_sumsq",
+            "cost_sum",
+            "first_time",
+            "last_time",
+        }
+    ),
     schema=pa.schema(
         [
             column("project", pa.string(), "The project."),

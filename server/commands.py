@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +26,8 @@ from storage.lake import Lake
 from storage.registry import document
 from storage.registry.errors import RegistryError
 from storage.registry.registry import Registry
+
+FORGET_POLL_S = 0.2
 
 Url = Annotated[str | None, Field(description="Ask a running server, instead of the data directory.")]
 ApiKey = Annotated[str | None, Field(description="The server's key, for --url.")]
@@ -118,6 +121,50 @@ class Sql(BaseModel):
         }
 
 
+class Forget(BaseModel):
+    """Remove all rows of one customer, and the files that held them; print how many rows of each table.
+
+    Their spans, those of their sessions that name nobody, and the metrics, exposures and sums of their sessions.
+    """
+
+    customer: Annotated[str, Field(min_length=1, description="The customer's id, as the clients name them.")]
+    project: Annotated[
+        str | None,
+        Field(description="The project, default if not named; with --url it is that of the key, and can't be named."),
+    ] = None
+    url: Url = None
+    api_key: ApiKey = None
+    data_dir: DataDir = Path("./data")
+    as_json: AsJson = False
+
+    def cli_cmd(self) -> None:
+        """Remove the rows and print how many."""
+        if self.url is not None and self.project is not None:
+            raise CommandError("project: with --url the project is that of the key; leave --project out")
+        rows = self._in_files() if self.url is None else self._at_server(self.url)
+        print_rows(("table", "rows"), [[table, count] for table, count in rows.items()], as_json=self.as_json)
+
+    def _in_files(self) -> Mapping[str, int]:
+        # Here, since the other commands should not wait for all that takes over a log.
+        from server.forget import forget_in_files
+
+        return forget_in_files(self.data_dir, self.project or DEFAULT_PROJECT, self.customer, warn)
+
+    def _at_server(self, url: str) -> Mapping[str, int]:
+        job = _post(url, "/customers/forget", {"customer_id": self.customer}, self.api_key)
+        shown = ""
+        while job["state"] == "running":
+            if job["progress"] != shown:
+                shown = job["progress"]
+                warn(shown)
+            time.sleep(FORGET_POLL_S)
+            job = _get(url, f"/customers/forget/{job['id']}", self.api_key)
+        if job["state"] == "failed":
+            raise CommandError(job["error"])
+        rows: dict[str, int] = job["rows"]
+        return rows
+
+
 class Command(BaseSettings):
     """A trace pipeline and experiment analytics for LLM applications."""
 
@@ -132,6 +179,7 @@ class Command(BaseSettings):
     serve: CliSubCommand[Serve] = Field(description="Start the server.")
     apply: CliSubCommand[Apply] = Field(description="Load configs, prompts and prompt tests from a YAML file.")
     sql: CliSubCommand[Sql] = Field(description="Ask a read-only SQL question.")
+    forget: CliSubCommand[Forget] = Field(description="Remove all rows of one customer.")
 
     def cli_cmd(self) -> None:
         """Run the command that was named."""
@@ -167,9 +215,17 @@ def _flag_problem(problem: Any) -> str:
 
 
 def _post(url: str, path: str, content: object, api_key: str | None) -> dict[str, Any]:
+    return _request("POST", url, path, api_key, json=content)
+
+
+def _get(url: str, path: str, api_key: str | None) -> dict[str, Any]:
+    return _request("GET", url, path, api_key)
+
+
+def _request(method: str, url: str, path: str, api_key: str | None, **options: Any) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
-        response = httpx.post(url.rstrip("/") + path, json=content, headers=headers, timeout=120)
+        response = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=120, **options)
     except httpx.HTTPError as error:
         raise CommandError(f"{url} can't be reached: {error}") from error
     except httpx.InvalidURL as error:

@@ -1,6 +1,9 @@
 """The data directory: where on disk everything lies, and who may write there."""
 
+import contextlib
+import errno
 import fcntl
+import logging
 import os
 import re
 import uuid
@@ -9,6 +12,9 @@ from pathlib import Path
 from storage.durability import sync_directory, sync_file
 from storage.errors import DataDirectoryError
 
+logger = logging.getLogger(__name__)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Delta and SQLite take a path as a URL and, of these, read another path from it, or none.
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\[\]\\^|?]|%[0-9a-fA-F]{2}")
 
@@ -35,13 +41,22 @@ class DataDirectory:
         try:
             for folder in (self.path, self.log, self.lake):
                 folder.mkdir(parents=True, exist_ok=True)
-            probe = self.log / f".probe-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            self._probe()
             for folder in (self.path.parent, self.path):
                 sync_directory(folder)
         except OSError as error:
             raise DataDirectoryError(f"data directory {self.path} can't be written: {error.strerror}") from error
+
+    def _probe(self) -> None:
+        """Raise OSError where no file can be made, unless the disk is full: the server has to start to free it."""
+        probe = self.log / f".probe-{os.getpid()}"
+        try:
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            logger.warning("the disk of %s is full: requests are refused until there is space", self.path)
 
     def lock(self) -> None:
         """Keep other servers out for as long as this process lives. Raises DataDirectoryError where one is there."""
@@ -54,8 +69,10 @@ class DataDirectory:
             raise DataDirectoryError(
                 f"data directory {self.path} is in use by another server (process {holder or 'unknown'})"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
+        # Only for the message above: not worth failing for on a full disk.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
         self._lock_descriptor = descriptor
 
     def unlock(self) -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from schemas.table import Table
 from storage.lake import Lake, TableSnapshot
-from storage.segments import read_frames, segment_numbers, segment_path
+from storage.segments import SegmentReader, segment_numbers, segment_path
 
 ATTEMPTS_MAX = 20
 
@@ -26,7 +26,7 @@ class View:
 class _Read:
     """A segment as far as it has been read."""
 
-    end: int = 0
+    reader: SegmentReader
     batches: list[pa.RecordBatch] = field(default_factory=list)
 
 
@@ -67,19 +67,18 @@ class HotRows:
             batches: list[pa.RecordBatch] = []
             for number in numbers:
                 if number > snapshot.committed_segment:
-                    read = known.setdefault(number, _Read())
-                    _read_on(segment_path(directory, number), table.schema, read)
-                    batches += read.batches
+                    path = segment_path(directory, number)
+                    known[number] = _read_on(path, known.get(number) or _Read(SegmentReader(path, table.schema)), table)
+                    batches += known[number].batches
         return pa.Table.from_batches(batches, table.schema)
 
 
-def _read_on(path: Path, schema: pa.Schema, read: _Read) -> None:
+def _read_on(path: Path, read: _Read, table: Table) -> _Read:
     size_bytes = path.stat().st_size
-    if size_bytes < read.end:
+    if size_bytes < read.reader.end:
         # Its tail was cut: what was refused may have been read.
-        read.end, read.batches = 0, []
-    if size_bytes > read.end:
-        for frame in read_frames(path, schema, start=read.end):
-            read.end = frame.end
-            if frame.rows is not None:
-                read.batches.append(frame.rows)
+        read = _Read(SegmentReader(path, table.schema))
+    if size_bytes > read.reader.end:
+        # Copied, not mapped: the tail that another process cuts would take the mapped pages away.
+        read.batches += [frame.rows for frame in read.reader.read() if frame.rows is not None]
+    return read

@@ -1,9 +1,11 @@
-"""Spans to session rollup: the additive sums of one batch of spans."""
+"""Spans to session rollup: the additive sums of one batch of spans, and how such sums are added and taken away."""
 
 import polars as pl
 import pyarrow as pa
 
 from schemas.session_rollup import ROLLUP_KEYS, SESSION_ROLLUP
+from schemas.spans import SPANS
+from storage.parquet import without_duplicates
 
 _LATENCY_MS = pl.col("duration_ns") / 1e6
 _FIRST_TOKEN_MS = pl.col("time_to_first_token_ns") / 1e6
@@ -30,15 +32,59 @@ _SUMS = (
 )
 
 
+_SPAN_COLUMNS = (
+    *(name for name in ROLLUP_KEYS if name != "model"),
+    "request_model",
+    "response_model",
+    "is_inference",
+    "status_code",
+    "duration_ns",
+    "time_to_first_token_ns",
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cost",
+    "start_time",
+)
+_TIMES = ("first_time", "last_time")
+_BOUNDS = (pl.col("first_time").min(), pl.col("last_time").max())
+_ADDITIVE = tuple(name for name in SESSION_ROLLUP.schema.names if name not in (*ROLLUP_KEYS, *_TIMES))
+
+
 def session_rollup(spans: pa.Table) -> pa.Table:
-    """Return the rollup rows of the leaf calls to a model among ``spans`` that belong to a session."""
-    frame = pl.from_arrow(spans)
-    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - from_arrow of a table is a frame; the type checker can't know
-    sums = (
-        frame.filter(pl.col("is_inference") & pl.col("session_id").is_not_null() & pl.col("config_key").is_not_null())
+    """Return the rollup rows of the leaf calls to a model among ``spans`` that belong to a session.
+
+    A span that is there twice counts once, as it is stored once.
+    """
+    return rollup_of_each(without_duplicates(spans, SPANS.identity))
+
+
+def rollup_of_each(spans: pa.Table) -> pa.Table:
+    """Return the rollup rows of the spans, a duplicate counted like any other."""
+    calls = (
+        _frame(spans.select(_SPAN_COLUMNS))
+        .filter(pl.col("is_inference") & pl.col("session_id").is_not_null() & pl.col("config_key").is_not_null())
         .with_columns(pl.coalesce("response_model", "request_model").alias("model"))
-        .group_by(ROLLUP_KEYS)
-        .agg(_SUMS)
-        .select(SESSION_ROLLUP.schema.names)
     )
-    return sums.to_arrow().cast(SESSION_ROLLUP.schema)
+    return _table(calls.group_by(ROLLUP_KEYS).agg(_SUMS))
+
+
+def added(rollups: pa.Table) -> pa.Table:
+    """Return the rollup rows with those of the same keys added up; without those of which no call is left."""
+    sums = _frame(rollups).group_by(ROLLUP_KEYS).agg(pl.col(_ADDITIVE).sum(), *_BOUNDS)
+    return _table(sums.filter(pl.col("calls") != 0))
+
+
+def negated(rollups: pa.Table) -> pa.Table:
+    """Return what takes the rows away when it is added to them; their times stay, since bounds can't be taken away."""
+    return _table(_frame(rollups).with_columns(-pl.col(_ADDITIVE)))
+
+
+def _frame(rows: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(rows)
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - from_arrow of a table is a frame; the type checker can't know
+    return frame
+
+
+def _table(frame: pl.DataFrame) -> pa.Table:
+    return frame.select(SESSION_ROLLUP.schema.names).to_arrow().cast(SESSION_ROLLUP.schema)

@@ -13,17 +13,18 @@ import pyarrow as pa
 
 from collector.exporters.lake import LakeExporter
 from collector.log import SegmentLog
+from collector.log_budget import LogBudget
 from collector.window import SpanWindow
 from schemas.exposures import EXPOSURES
 from schemas.spans import SPANS
 from schemas.table import Table
 from schemas.tables import LOGGED_TABLES, TABLES
-from server.serve import recent_spans
 from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
 from storage.hot import HotRows
 from storage.lake import Lake
-from storage.segments import read_frames
+from storage.recent_spans import recent_spans
+from storage.segments import SegmentEncoder, SegmentReader
 
 NEVER_S = 3600.0
 TODAY = datetime.now(UTC)
@@ -31,7 +32,12 @@ TODAY = datetime.now(UTC)
 
 def read_rows(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
     """Return the rows of a segment as far as they are whole and their checksums right."""
-    return [frame.rows for frame in read_frames(path, schema) if frame.rows is not None]
+    return [frame.rows for frame in SegmentReader(path, schema).read() if frame.rows is not None]
+
+
+def encoded(encoder: SegmentEncoder, rows: pa.RecordBatch) -> bytes:
+    """Return the bytes of one append."""
+    return b"".join(encoder.frame(rows))
 
 
 def span_rows(*numbers: int, **columns: Any) -> pa.RecordBatch:
@@ -94,7 +100,12 @@ class Parts:
         )
 
     def log(self, table: Table) -> SegmentLog:
-        return SegmentLog(self.data.log / table.name, table.schema, segment_bytes_max=1 << 20, log_bytes_max=1 << 30)
+        return SegmentLog(
+            self.data.log / table.name,
+            table.schema,
+            segment_bytes_max=1 << 20,
+            budget=LogBudget(self.data.log, bytes_max=1 << 30),
+        )
 
     def count(self, table: Table = SPANS, column: str = "count(*)") -> int:
         return int(self.engine.query(f"SELECT {column} AS n FROM {table.name}", project=None)["n"][0].as_py() or 0)
@@ -111,10 +122,9 @@ class Parts:
 
 
 def crash(exporter: LakeExporter) -> None:
-    """End the exporter's thread without what ``stop`` does: nothing more is sealed or committed."""
-    exporter._stopping.set()
-    if exporter._thread is not None:
-        exporter._thread.join()
+    """End the exporter's threads without what ``stop`` does: nothing more is sealed or committed."""
+    for committer in exporter._committers.values():
+        committer.stop()
 
 
 @contextmanager

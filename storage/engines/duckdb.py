@@ -26,6 +26,8 @@ from storage.lake import Lake
 from storage.rollup import session_rollup
 
 _BATCH_ROWS = 10_000
+# DuckDB says the one, Arrow the other; users' statements can't name files.
+_FILE_IS_GONE = ("No files found that match", "No such file or directory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,10 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, pa.ArrowException, OSError) as error:
+        if any(sign in str(error) for sign in _FILE_IS_GONE):
+            raise QueryInterruptedError(
+                "stopped: a file that it read was removed, since a customer was forgotten; ask again"
+            ) from error
         # What fails while rows are fetched comes through Arrow, as an OSError.
         raise QueryRefusedError(str(error)) from error
 

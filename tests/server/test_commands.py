@@ -47,6 +47,8 @@ def problem(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> s
         (["--http", "4318"], "http: HOST:PORT expected, such as 127.0.0.1:4318, got '4318'"),
         (["--http", "127.0.0.1:70000"], "http: HOST:PORT expected"),
         (["--body-bytes-max", "1.5"], "body_bytes_max: "),
+        (["--retention-days", "-1"], "retention_days: Input should be greater than or equal to 0, got '-1'"),
+        (["--content-retention-days", "soon"], "content_retention_days: "),
     ],
 )
 def test_a_wrong_flag_is_named(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
@@ -137,13 +139,22 @@ def test_a_data_directory_that_cannot_be_written_is_named(capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["nope"], CODE_OF_USAGE, "argument {serve,apply,sql}: invalid choice: 'nope'"),
+        (["nope"], CODE_OF_USAGE, "argument {serve,apply,sql,forget}: invalid choice: 'nope'"),
         (["sql"], CODE_OF_USAGE, "the following arguments are required: QUERY"),
         (["apply"], CODE_OF_USAGE, "the following arguments are required: FILE"),
         (["sql", "SELECT 1", "--rows-max", "0"], CODE_OF_USAGE, "rows_max: "),
         (["sql", "SELECT 1", "--data-dir", "nowhere"], CODE_OF_ERROR, "CWD/nowhere is no data directory: start a "),
         (["sql", "SELECT 1", "--url", "http://127.0.0.1:9"], CODE_OF_ERROR, "http://127.0.0.1:9 can't be reached: "),
         (["sql", "SELECT 1", "--url", "nonsense"], CODE_OF_ERROR, "nonsense can't be reached: "),
+        (["forget"], CODE_OF_USAGE, "customer: Field required"),
+        (["forget", "--customer", ""], CODE_OF_USAGE, "customer: "),
+        (["forget", "--customer", "a", "--data-dir", "nowhere"], CODE_OF_ERROR, "CWD/nowhere is no data directory: "),
+        (["forget", "--customer", "a", "--url", "http://127.0.0.1:9"], CODE_OF_ERROR, "http://127.0.0.1:9 can't be "),
+        (
+            ["forget", "--customer", "a", "--url", "http://127.0.0.1:9", "--project", "p"],
+            CODE_OF_ERROR,
+            "project: with --url the project is that of the key; leave --project out",
+        ),
         (["apply", "nowhere.yaml"], CODE_OF_ERROR, "nowhere.yaml: cannot be read: No such file or directory"),
         (["apply", "."], CODE_OF_ERROR, ".: cannot be read: Is a directory"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -151,3 +152,31 @@ def test_a_server_of_another_process_keeps_others_out_until_it_dies(tmp_path: Pa
 
     data.lock()
     data.unlock()
+
+
+def test_a_full_disk_does_not_keep_the_server_from_starting_to_free_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = created(tmp_path)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "touch", full)
+    monkeypatch.setattr("os.write", full)
+
+    data.create()
+    data.lock()
+    data.unlock()
+
+
+def test_a_read_only_disk_is_refused_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = created(tmp_path)
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "touch", read_only)
+
+    with pytest.raises(DataDirectoryError, match="can't be written: Read-only file system"):
+        data.create()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from lake_parts import Parts, exposure_rows, span_rows
+from lake_parts import Parts, encoded, exposure_rows, span_rows
 
 from collector.log import SegmentLog
 from schemas.exposures import EXPOSURES
@@ -16,7 +16,7 @@ from schemas.spans import SPANS
 from storage.hot import HotRows
 from storage.lake import Lake
 from storage.rollup import session_rollup
-from storage.segments import encode_frame, encode_header, segment_path
+from storage.segments import SegmentEncoder, segment_path
 
 
 @pytest.fixture
@@ -49,11 +49,11 @@ def test_every_row_is_seen_once_at_each_step_of_its_way(parts: Parts) -> None:
         (commit(parts, log, 1), 6),
         (commit_rollup(parts, log, 1), 6),
         (lambda: log.append(span_rows(7)), 7),
-        (lambda: log.remove(1), 7),
+        (lambda: log.remove(1, committed_rows=4), 7),
         (log.seal, 7),
         (commit(parts, log, 2), 7),
         (commit_rollup(parts, log, 2), 7),
-        (lambda: log.remove(2), 7),
+        (lambda: log.remove(2, committed_rows=3), 7),
         (lambda: log.append(span_rows(8)), 8),
     ]
     for step, expected in steps:
@@ -77,7 +77,7 @@ def test_a_segment_without_calls_is_hot_until_it_is_removed_and_adds_nothing(par
     commit_rollup(parts, log, 1)()
 
     assert seen(parts) == (1, 0)
-    log.remove(1)
+    log.remove(1, committed_rows=1)
     assert seen(parts) == (1, 0)
 
 
@@ -90,11 +90,12 @@ def test_rows_of_another_writer_in_the_lake_do_not_hide_hot_ones(parts: Parts) -
 
 
 def test_a_torn_and_a_damaged_frame_are_not_rows(parts: Parts) -> None:
-    good, damaged, torn = (bytearray(encode_frame(exposure_rows(number))) for number in (1, 2, 3))
+    encoder = SegmentEncoder(EXPOSURES.schema)
+    good, damaged, torn = (bytearray(encoded(encoder, exposure_rows(number))) for number in (1, 2, 3))
     damaged[-100] ^= 1
     path = segment_path(parts.data.log / "exposures", 1)
     path.parent.mkdir()
-    path.write_bytes(encode_header(EXPOSURES.schema) + good + damaged + good + torn[:-1])
+    path.write_bytes(encoder.header + good + damaged + good + torn[:-1])
 
     found = parts.hot.view(EXPOSURES).hot
 
@@ -114,7 +115,7 @@ class CommitsBetween(Lake):
             self._times -= 1
             number = self._log.sealed()[0]
             commit(self._parts, self._log, number)()
-            self._log.remove(number)
+            self._log.remove(number, committed_rows=1)
         return before
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
-from lake_parts import exposure_rows, span_rows
+from deltalake import DeltaTable, write_deltalake
+from lake_parts import exposure_rows, file_size_limit, span_rows
 
 from schemas.exposures import EXPOSURES
 from schemas.spans import SPANS
+from schemas.table import Table
 from schemas.tables import TABLES
 from storage.errors import LakeError
-from storage.lake import COMPACT_EVERY_FILES, Lake
+from storage.lake import Lake
+from storage.parquet import WrittenFile, write_file
 
 
 def table(*batches: pa.RecordBatch) -> pa.Table:
@@ -28,6 +33,10 @@ def lake(tmp_path: Path) -> Lake:
     for found in TABLES:
         lake.create(found)
     return lake
+
+
+def written(number: int) -> Callable[[Path], WrittenFile]:
+    return lambda path: write_file(path, SPANS, [table(span_rows(number))])
 
 
 def row_count(lake: Lake) -> int:
@@ -140,81 +149,334 @@ def test_a_table_can_be_read_again_once_it_is_back(tmp_path: Path) -> None:
     assert lake.snapshot(SPANS, "w").files == ()
 
 
-@pytest.fixture
-def synced(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
-    """What has been synced, by a disk that forgets the rest."""
-    found: set[Path] = set()
-    for name in ("sync_file", "sync_directory"):
-        monkeypatch.setattr(f"storage.lake.{name}", found.add)
-    return found
-
-
 def files_of(lake: Lake, name: str) -> set[Path]:
     return {path for path in (lake.directory / name).rglob("*") if path.is_file()}
 
 
-def folders_of(files: set[Path]) -> set[Path]:
-    return {path.parent for path in files}
+class Disk:
+    """A disk that keeps what was synced, and forgets the rest at a power cut.
+
+    A file whose name was synced and whose content was not is empty after it, a name that was not synced is not there.
+    Counted from 1, the sync ``cut_at`` is the one that no longer happens.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.syncs = 0
+        self.cut_at = 0
+        self._contents: dict[int, bytes] = {}
+        self._names: dict[Path, dict[str, int]] = {}
+
+    def fsync(self, descriptor: int) -> None:
+        self.syncs += 1
+        if self.syncs == self.cut_at:
+            raise PowerCut
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.is_dir():
+            self._names[path] = {found.name: found.stat().st_ino for found in path.iterdir()}
+        else:
+            self._contents[path.stat().st_ino] = path.read_bytes()
+
+    def after_power_cut(self, target: Path) -> Path:
+        self._restore(self.root, target)
+        return target
+
+    def _restore(self, source: Path, target: Path) -> None:
+        target.mkdir(parents=True)
+        for name, inode in self._names.get(source, {}).items():
+            if (source / name) in self._names or (source / name).is_dir():
+                self._restore(source / name, target / name)
+            else:
+                (target / name).write_bytes(self._contents.get(inode, b""))
 
 
-def test_what_a_commit_wrote_is_synced_when_it_returns(lake: Lake, synced: set[Path]) -> None:
+class PowerCut(BaseException):
+    """Nothing runs on after it."""
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk(tmp_path / "lake")
+    monkeypatch.setattr(os, "fsync", disk.fsync)
+    disk.root.mkdir()
+    return disk
+
+
+def made(lake: Lake, *tables: Table) -> Lake:
+    for found in tables:
+        lake.create(found)
+    return lake
+
+
+@pytest.mark.parametrize("table_of_rows", [(SPANS, span_rows), (EXPOSURES, exposure_rows)], ids=["spans", "exposures"])
+def test_a_power_cut_at_any_sync_of_a_commit_loses_nothing_and_doubles_nothing(
+    disk: Disk, tmp_path: Path, table_of_rows: tuple[Table, Callable[..., pa.RecordBatch]]
+) -> None:
+    kind, rows_of = table_of_rows
+    lake = made(Lake(disk.root), kind)
+    assert lake.commit(kind, table(rows_of(1)), writer_id="w", segment=1)
+    syncs_a_commit = 0
+    cuts = 0
+    for segment in range(2, 40):
+        disk.syncs, disk.cut_at = 0, segment - 1
+        try:
+            lake.commit(kind, table(rows_of(segment)), writer_id="w", segment=segment)
+            syncs_a_commit = disk.syncs
+        except PowerCut:
+            cuts += 1
+        disk.cut_at = 0
+        after = made(Lake(disk.after_power_cut(tmp_path / f"after{segment}")), kind)
+
+        for replayed in range(1, segment + 1):
+            after.commit(kind, table(rows_of(replayed)), writer_id="w", segment=replayed)
+
+        assert rows_in(after, kind) == segment
+        if syncs_a_commit:
+            break
+        # The process that lived through it, too, tries the segment again.
+        lake.commit(kind, table(rows_of(segment)), writer_id="w", segment=segment)
+    assert cuts == syncs_a_commit >= 4
+
+
+def rows_in(lake: Lake, kind: Table) -> int:
+    found: int = DeltaTable(lake.directory / kind.name).to_pyarrow_dataset().count_rows()
+    assert found == sum(pq.read_metadata(path).num_rows for path in lake.snapshot(kind, "w").files)
+    return found
+
+
+def test_a_replay_syncs_the_entry_that_the_process_that_died_did_not(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
-    lake.commit(SPANS, table(span_rows(2)), writer_id="w", segment=2)
-
-    written = files_of(lake, "spans")
-    assert written <= synced
-    assert folders_of(written) | {lake.directory / "spans", lake.directory} <= synced
-
-
-def test_a_replay_syncs_what_the_process_that_died_did_not(lake: Lake, synced: set[Path]) -> None:
-    lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
-    synced.clear()
+    synced: list[Path] = []
+    monkeypatch.setattr("storage.transaction_log.sync_file", synced.append)
+    monkeypatch.setattr("storage.transaction_log.sync_directory", synced.append)
 
     assert not Lake(lake.directory).commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
 
-    assert files_of(lake, "spans") <= synced
+    log = lake.directory / "spans" / "_delta_log"
+    assert synced == [log / f"{1:020}.json", log]
 
 
-def test_a_commit_syncs_nothing_twice(lake: Lake, synced: set[Path]) -> None:
+def test_wherever_a_sync_fails_the_segment_is_committed_once_when_it_is_tried_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+    calls = 0
+    for place in range(1, 10):
+        calls = 0
+
+        def failing(descriptor: int, place: int = place) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == place:
+                raise OSError(5, "Input/output error")
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", failing)
+        try:
+            lake.commit(SPANS, table(span_rows(place)), writer_id="w", segment=place)
+            break
+        except LakeError as error:
+            assert f"segment {place} can't be committed: " in str(error)  # noqa: PT017 - the last one succeeds
+        lake.commit(SPANS, table(span_rows(place)), writer_id="w", segment=place)
+        assert rows_in(lake, SPANS) == place
+    assert place > 4
+    assert rows_in(lake, SPANS) == place
+
+
+def test_a_commit_that_fails_ten_times_then_works_loses_and_doubles_nothing(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = Path.hardlink_to
+    failures = iter([True] * 10)
+
+    def failing(self: Path, target: Path) -> None:
+        if next(failures, False):
+            raise OSError(28, "No space left on device")
+        link(self, target)
+
+    monkeypatch.setattr(Path, "hardlink_to", failing)
+    before = files_of(lake, "spans")
+    for _ in range(10):
+        with pytest.raises(LakeError, match="No space left on device"):
+            lake.commit(SPANS, table(span_rows(1, 2)), writer_id="w", segment=1)
+        assert files_of(lake, "spans") == before
+
+    assert lake.commit(SPANS, table(span_rows(1, 2)), writer_id="w", segment=1)
+    assert row_count(lake) == 2
+
+
+def test_a_disk_that_is_full_leaves_no_file_behind_and_the_table_as_it_was(lake: Lake) -> None:
     lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
-    first = files_of(lake, "spans")
-    synced.clear()
+    before = files_of(lake, "spans")
 
-    lake.commit(SPANS, table(span_rows(2)), writer_id="w", segment=2)
+    with file_size_limit(5_000), pytest.raises(LakeError, match="segment 2 can't be committed"):
+        lake.commit(SPANS, table(span_rows(*range(500))), writer_id="w", segment=2)
 
-    assert first.isdisjoint(synced)
+    assert files_of(lake, "spans") == before
+    assert lake.commit(SPANS, table(span_rows(2)), writer_id="w", segment=2)
+    assert row_count(lake) == 2
 
 
-def test_checkpoints_are_synced_too(lake: Lake, synced: set[Path]) -> None:
-    for segment in range(1, 105):
+def test_rows_are_divided_by_day(lake: Lake) -> None:
+    days = [date(2026, 1, 1), date(2026, 1, 2), None]
+    lake.commit(SPANS, table(*(span_rows(n, date=day) for n, day in enumerate(days))), writer_id="w", segment=1)
+
+    assert {file.partition["date"] for file in lake.files(SPANS)} == {"2026-01-01", "2026-01-02", None}
+    found = DeltaTable(lake.directory / "spans").to_pyarrow_table()
+    assert sorted(zip(found["content_hash"].to_pylist(), found["date"].to_pylist(), strict=True)) == list(
+        enumerate(days)
+    )
+
+
+def test_a_span_that_is_twice_in_a_segment_is_stored_once(lake: Lake) -> None:
+    lake.commit(SPANS, table(span_rows(1, 2), span_rows(2, 3), span_rows(3, project="q")), writer_id="w", segment=1)
+
+    assert row_count(lake) == 4
+
+
+def test_after_many_commits_a_table_opens_from_few_files(lake: Lake) -> None:
+    for segment in range(1, 205):
+        lake.commit(EXPOSURES, table(exposure_rows(segment)), writer_id="w", segment=segment)
+    log = lake.directory / "exposures" / "_delta_log"
+    for path in log.iterdir():
+        if path.name[:20] < f"{200:020}":
+            path.unlink()
+
+    again = Lake(lake.directory)
+
+    assert again.committed_segment(EXPOSURES, "w") == 204
+    assert set(again.snapshot(EXPOSURES, "w").files) == set(lake.snapshot(EXPOSURES, "w").files)
+    assert rows_in(again, EXPOSURES) == 204
+
+
+def test_entries_of_the_log_that_are_old_go_with_the_next_checkpoint(lake: Lake) -> None:
+    for segment in range(1, 150):
+        lake.commit(EXPOSURES, table(exposure_rows(segment)), writer_id="w", segment=segment)
+    log = lake.directory / "exposures" / "_delta_log"
+    for path in log.iterdir():
+        os.utime(path, (path.stat().st_mtime - 7200,) * 2)
+
+    for segment in range(150, 201):
         lake.commit(EXPOSURES, table(exposure_rows(segment)), writer_id="w", segment=segment)
 
-    written = files_of(lake, "exposures")
-    assert any("checkpoint" in path.name for path in written)
-    assert written <= synced
+    assert len(list(log.glob("*.json"))) < 150
+    again = made(Lake(lake.directory), EXPOSURES)
+    assert again.committed_segment(EXPOSURES, "w") == 200
+    assert rows_in(again, EXPOSURES) == 200
 
 
-def test_many_small_files_become_few_and_no_row_changes(lake: Lake, synced: set[Path]) -> None:
-    for segment in range(1, COMPACT_EVERY_FILES + 3):
+def test_a_reader_that_slept_while_the_log_was_cleaned_reads_on(lake: Lake) -> None:
+    reader = Lake(lake.directory)
+    lake.commit(EXPOSURES, table(exposure_rows(1)), writer_id="w", segment=1)
+    assert reader.committed_segment(EXPOSURES, "w") == 1
+    for segment in range(2, 205):
+        lake.commit(EXPOSURES, table(exposure_rows(segment)), writer_id="w", segment=segment)
+    log = lake.directory / "exposures" / "_delta_log"
+    for path in log.glob("*.json"):
+        if path.name[:20] < f"{200:020}":
+            path.unlink()
+
+    assert reader.committed_segment(EXPOSURES, "w") == 204
+    assert len(reader.snapshot(EXPOSURES, "w").files) == 204
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b'{"commitInfo":{}}\n{"add":{"pa', b"\0" * 100])
+def test_a_torn_last_entry_is_set_aside_and_its_segment_is_committed_anew(lake: Lake, content: bytes) -> None:
+    lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+    entry = lake.directory / "spans" / "_delta_log" / f"{2:020}.json"
+    entry.write_bytes(content)
+
+    again = made(Lake(lake.directory), SPANS)
+
+    assert again.commit(SPANS, table(span_rows(2)), writer_id="w", segment=2)
+    assert rows_in(again, SPANS) == 2
+    (aside,) = (lake.directory / "spans" / "_torn").iterdir()
+    assert aside.read_bytes() == content
+
+
+def test_a_torn_checkpoint_is_set_aside(lake: Lake) -> None:
+    for segment in range(1, 103):
+        lake.commit(EXPOSURES, table(exposure_rows(segment)), writer_id="w", segment=segment)
+    (checkpoint,) = (lake.directory / "exposures" / "_delta_log").glob("*.checkpoint.parquet")
+    checkpoint.write_bytes(b"")
+
+    again = made(Lake(lake.directory), EXPOSURES)
+
+    assert again.committed_segment(EXPOSURES, "w") == 102
+    assert rows_in(again, EXPOSURES) == 102
+
+
+def test_a_torn_entry_in_the_middle_is_an_error_that_names_it(lake: Lake) -> None:
+    for segment in (1, 2):
         lake.commit(SPANS, table(span_rows(segment)), writer_id="w", segment=segment)
-    before = lake.snapshot(SPANS, "w")
+    entry = lake.directory / "spans" / "_delta_log" / f"{1:020}.json"
+    entry.write_bytes(entry.read_bytes()[:50])
 
-    lake.compact(SPANS)
-
-    after = lake.snapshot(SPANS, "w")
-    assert (len(before.files), len(after.files)) == (COMPACT_EVERY_FILES + 2, 1)
-    assert row_count(lake) == COMPACT_EVERY_FILES + 2
-    assert after.committed_segment == before.committed_segment
-    # A query that began before still reads its files.
-    assert all(Path(path).exists() for path in before.files)
-    assert {Path(path) for path in after.files} <= synced
-    assert pq.ParquetFile(after.files[0]).metadata.row_group(0).column(0).compression == "ZSTD"
+    with pytest.raises(LakeError, match=f"{entry} is not an entry of a Delta log"):
+        Lake(lake.directory).create(SPANS)
 
 
-def test_few_files_are_left_as_they_are(lake: Lake) -> None:
-    for segment in (1, 2, 3):
-        lake.commit(SPANS, table(span_rows(segment)), writer_id="w", segment=segment)
+def test_a_table_that_another_program_has_raised_beyond_this_one_is_not_misread(lake: Lake) -> None:
+    entry = lake.directory / "spans" / "_delta_log" / f"{1:020}.json"
+    entry.write_text('{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["deletionVectors"]}}\n')
 
-    lake.compact(SPANS)
+    with pytest.raises(LakeError, match="raised the table's protocol to reader 3, writer 7"):
+        lake.snapshot(SPANS, "w")
 
-    assert len(lake.snapshot(SPANS, "w").files) == 3
+
+def test_commits_of_other_programs_are_seen_and_do_not_stop_ours(lake: Lake) -> None:
+    lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+    other = DeltaTable(lake.directory / "spans")
+    write_deltalake(other, table(span_rows(2)), mode="append")
+    lake.commit(SPANS, table(span_rows(3)), writer_id="w", segment=2)
+    DeltaTable(lake.directory / "spans").optimize.compact()
+
+    assert lake.commit(SPANS, table(span_rows(4)), writer_id="w", segment=3)
+
+    assert rows_in(lake, SPANS) == 4
+    assert len(lake.snapshot(SPANS, "w").files) == 2
+
+
+def test_a_file_that_was_replaced_meanwhile_is_not_replaced_again(lake: Lake) -> None:
+    lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+    (old,) = lake.files(SPANS)
+    with lake.writing(SPANS, old.partition, written(1)) as new:
+        assert lake.replace(SPANS, [old], [new], operation="OPTIMIZE", data_change=False)
+
+    with lake.writing(SPANS, old.partition, written(1)) as late:
+        replaced = lake.replace(SPANS, [old], [late], operation="OPTIMIZE", data_change=False)
+
+    assert not replaced
+    assert lake.files(SPANS) == (new,)
+    assert not lake.path(SPANS, late).exists()
+    assert rows_in(lake, SPANS) == 1
+
+
+def test_files_of_no_commit_are_removed_in_time_but_not_one_that_is_being_written(lake: Lake) -> None:
+    lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+    (live,) = lake.files(SPANS)
+    orphan = lake.path(SPANS, live).with_name("part-of-a-crash.parquet")
+    orphan.write_bytes(b"torn")
+    with lake.writing(SPANS, live.partition, written(2)) as new:
+        assert lake.remove_unreferenced(SPANS, kept_s=3600) == 0
+        assert orphan.exists()
+        assert lake.remove_unreferenced(SPANS, kept_s=0) == 1
+        assert not orphan.exists()
+        assert lake.path(SPANS, new).exists()
+
+    assert not lake.path(SPANS, new).exists()
+    assert row_count(lake) == 1
+
+
+def test_the_log_says_between_what_the_values_of_a_file_lie(lake: Lake) -> None:
+    rows = [span_rows(1, project="b", config_key=None), span_rows(2, project="é", name="x" * 500)]
+    lake.commit(SPANS, table(*rows), writer_id="w", segment=1)
+
+    found = pa.table(DeltaTable(lake.directory / "spans").get_add_actions(flatten=True)).to_pylist()[0]
+
+    assert (found["num_records"], found["null_count.config_key"]) == (2, 1)
+    assert (found["min.project"], found["max.project"]) == ("b", "é")
+    assert (found["min.config_key"], found["max.config_key"]) == ("config", "config")
+    assert found["min.start_time"] == found["max.start_time"] == rows[0]["start_time"][0].as_py()

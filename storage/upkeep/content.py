@@ -1,0 +1,77 @@
+"""Content retention: after its age what was said is removed, and all else of the spans stays.
+
+A file without content bears it in its name (``bare-…``), so that no file is rewritten for it twice, and spans that come
+late to an old day are found.
+"""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from schemas.content import COLUMNS, JSON_COLUMNS, is_content_event, is_content_key
+from schemas.spans import SPANS
+from storage.upkeep.rewrite import Rewriter
+
+BARE = "bare"
+
+
+def remove_old_content(rewriter: Rewriter, *, days: int, today: date) -> int:
+    """Remove content of spans of before that many days; return how many files were rewritten."""
+    first_kept = (today - timedelta(days)).isoformat()
+    rewritten = 0
+    for file in rewriter.lake.files(SPANS):
+        day = file.partition["date"]
+        if day is not None and day < first_kept and file.prefix != BARE:
+            removed = rewriter.rewrite(SPANS, [file], operation="UPDATE", change=without_content, prefix=BARE)
+            rewritten += removed is not None
+    return rewritten
+
+
+def without_content(spans: pa.Table) -> pa.Table:
+    """Return the spans without what was said to a model or by it."""
+    for name in COLUMNS:
+        spans = _with_column(spans, name, pa.nulls(spans.num_rows, pa.string()))
+    for name, strip in zip(JSON_COLUMNS, (_strip_attributes, _strip_events), strict=True):
+        texts = [_stripped(text, strip) for text in spans[name].to_pylist()]
+        spans = _with_column(spans, name, pa.array(texts, pa.string()))
+    return spans
+
+
+def _with_column(spans: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    return spans.set_column(spans.schema.get_field_index(name), name, column)
+
+
+def _stripped(text: str | None, strip: Callable[[Any], Any]) -> str | None:
+    if text is None:
+        return None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None  # What can't be searched for content can't be kept.
+    stripped = strip(value)
+    # An integer beyond 64 bits would come back as a double: what nothing was removed from stays as it was.
+    return text if stripped == value else orjson.dumps(stripped).decode()
+
+
+def _strip_attributes(attributes: Any) -> Any:
+    if not isinstance(attributes, dict):
+        return attributes
+    pairs = attributes.get("$kvlist")
+    if isinstance(pairs, list) and len(attributes) == 1:
+        return {"$kvlist": [pair for pair in pairs if not is_content_key(str(pair[0]))]}
+    return {key: value for key, value in attributes.items() if not is_content_key(key)}
+
+
+def _strip_events(events: Any) -> Any:
+    return [_strip_event(event) for event in events] if isinstance(events, list) else events
+
+
+def _strip_event(event: Any) -> Any:
+    if not isinstance(event, dict) or "attributes" not in event:
+        return event
+    if is_content_event(str(event.get("name"))):
+        return event | {"attributes": {}}
+    return event | {"attributes": _strip_attributes(event["attributes"])}

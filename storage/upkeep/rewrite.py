@@ -1,0 +1,168 @@
+"""Rewriting: the rows of some files of one partition into one new file, a bounded part in memory at a time."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from schemas.session_rollup import SESSION_ROLLUP
+from schemas.spans import SPANS
+from schemas.table import Table
+from storage.concatenation import concatenate
+from storage.data_file import DataFile
+from storage.errors import LakeError
+from storage.lake import PREFIX, Lake
+from storage.parquet import WrittenFile, file_schema, write_file
+from storage.rollup import added, rollup_of_each
+from storage.upkeep.corrections import replace_spans
+
+CHUNK_BYTES = 64 * 1024 * 1024
+CHUNK_ROWS_MAX = 128 * 1024
+
+Keep = Callable[[pa.Table], NDArray[np.bool_]]
+Change = Callable[[pa.Table], pa.Table]
+
+
+class StoppedError(Exception):
+    """The server stops: what is half done is given up."""
+
+
+class Rewriter:
+    """Replaces files of a table by a new one. ``stopping`` ends it between two chunks, with StoppedError."""
+
+    def __init__(self, lake: Lake, stopping: threading.Event) -> None:
+        self.lake = lake
+        self._stopping = stopping
+
+    def rewrite(
+        self,
+        table: Table,
+        files: Sequence[DataFile],
+        *,
+        operation: str,
+        keep: Keep | None = None,
+        change: Change | None = None,
+        last: Callable[[], pa.Table] | None = None,
+        prefix: str = PREFIX,
+        data_change: bool = True,
+    ) -> int | None:
+        """Replace files of one partition by one of those rows that ``keep`` says, changed by ``change``.
+
+        ``last`` gives rows to put at the end, when all others have been read. The rollup is corrected for spans that
+        are gone. Return how many rows are gone; None, with nothing changed, where the files are no longer the table's.
+        """
+        lost = _Lost(table)
+
+        def rewritten() -> Iterator[pa.Table]:
+            for chunk in self.chunks(table, files):
+                kept = chunk if keep is None else lost.without(chunk, keep(chunk))
+                if kept.num_rows:
+                    yield kept if change is None else change(kept)
+            if last is not None:
+                yield last()
+
+        def write(path: Path) -> WrittenFile:
+            return write_file(path, table, rewritten())
+
+        with self.lake.writing(table, files[0].partition, write, prefix=prefix) as file:
+            new = [file] if file.rows else []
+            if table is SPANS and lost.rows:
+                replaced = replace_spans(self.lake, files, new, lost.rollup(), operation=operation)
+            else:
+                replaced = self.lake.replace(table, files, new, operation=operation, data_change=data_change)
+        return lost.rows if replaced else None
+
+    def concatenate(self, table: Table, files: Sequence[DataFile], *, prefix: str = PREFIX) -> bool:
+        """Replace files of one partition by one of their row groups as they are; False where they have changed.
+
+        Raises UnlikeError where the files are not of the same columns.
+        """
+
+        def write(path: Path) -> WrittenFile:
+            sources = [self.lake.path(table, file) for file in files]
+            return concatenate(path, sources, [file.stats for file in files], between=self._stop_if_told)
+
+        with self.lake.writing(table, files[0].partition, write, prefix=prefix) as file:
+            return self.lake.replace(table, files, [file], operation="OPTIMIZE", data_change=False)
+
+    def chunks(self, table: Table, files: Sequence[DataFile]) -> Iterator[pa.Table]:
+        """Yield the rows of the files, in their order, a bounded number at a time."""
+        waiting: list[pa.Table] = []
+        for file in files:
+            for rows in self.row_groups(table, file):
+                if waiting and _is_too_much([*waiting, rows]):
+                    yield pa.concat_tables(waiting)
+                    waiting = []
+                waiting.append(rows)
+        if waiting:
+            yield pa.concat_tables(waiting)
+
+    def row_groups(self, table: Table, file: DataFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the rows of each row group, with the partition's columns; one that the file lacks is NULL."""
+        schema = pa.schema([field for field in table.schema if columns is None or field.name in columns])
+        # Texts that repeat are read as codes; not those of the rollup, whose sums are made of the texts.
+        types = {field.name: field.type for field in file_schema(table)} if table is not SESSION_ROLLUP else {}
+        path = self.lake.path(table, file)
+        try:
+            metadata = pq.read_metadata(path)
+            wanted = [name for name in metadata.schema.to_arrow_schema().names if name in schema.names]
+            coded = [name for name in wanted if name in types and pa.types.is_dictionary(types[name])]
+            with pq.ParquetFile(path, metadata=metadata, read_dictionary=coded) as parquet:
+                for group in range(parquet.num_row_groups):
+                    self._stop_if_told()
+                    rows = parquet.read_row_group(group, columns=wanted, use_threads=False)
+                    yield _with_all_columns(rows, schema, types, file, parquet.metadata.row_group(group).num_rows)
+        except (OSError, pa.ArrowException) as error:
+            raise LakeError(f"table {table.name}: {file.path} can't be read: {error}") from error
+
+    def _stop_if_told(self) -> None:
+        if self._stopping.is_set():
+            raise StoppedError
+
+
+class _Lost:
+    """Counts the rows that are left out, and for spans what they added to the rollup."""
+
+    def __init__(self, table: Table) -> None:
+        self.rows = 0
+        self._table = table
+        self._rollups: list[pa.Table] = [SESSION_ROLLUP.schema.empty_table()]
+
+    def without(self, rows: pa.Table, keep: NDArray[np.bool_]) -> pa.Table:
+        if keep.all():
+            return rows
+        self.rows += int((~keep).sum())
+        if self._table is SPANS:
+            lost = rows.filter(pa.array(~keep)).cast(SPANS.schema)
+            self._rollups.append(rollup_of_each(lost))
+        # As plain texts: a dictionary would still hold those of the rows that are left out, and be written so.
+        return rows.filter(pa.array(keep)).cast(self._table.schema)
+
+    def rollup(self) -> pa.Table:
+        return added(pa.concat_tables(self._rollups))
+
+
+def _is_too_much(parts: Sequence[pa.Table]) -> bool:
+    size_bytes: int = sum(part.nbytes for part in parts)
+    rows: int = sum(part.num_rows for part in parts)
+    return size_bytes > CHUNK_BYTES or rows > CHUNK_ROWS_MAX
+
+
+def _with_all_columns(
+    rows: pa.Table, schema: pa.Schema, types: dict[str, pa.DataType], file: DataFile, count: int
+) -> pa.Table:
+    columns = []
+    for field in schema:
+        if field.name in file.partition:
+            value = file.partition[field.name]
+            columns.append(pa.repeat(pa.scalar(value and date.fromisoformat(value), field.type), count))
+        elif field.name in rows.schema.names:
+            columns.append(rows[field.name].cast(types.get(field.name, field.type)))
+        else:
+            columns.append(pa.nulls(count, types.get(field.name, field.type)))
+    return pa.Table.from_arrays(columns, names=schema.names)
