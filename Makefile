@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 
-.PHONY: setup demo serve test check bench format lint types contracts docs lock clean
+.PHONY: setup demo serve test crash fuzz check bench format lint types contracts docs lock clean
 
 setup: $(STAMP)
 
@@ -24,9 +24,22 @@ serve: setup
 test: setup
 	$(BIN)/python -m pytest
 
+# The OTLP decoder against protobuf's own: a million inputs at random, then some with every index checked. Minutes.
+FUZZ_INPUTS ?= 1000000
+FUZZ_CHECKED_INPUTS ?= 100000
+fuzz: export PYTHONPATH := tests
+fuzz: setup
+	$(BIN)/python -m otlp_decoder.fuzz --inputs $(FUZZ_INPUTS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
+	$(BIN)/python -m otlp_decoder.fuzz --checked --inputs $(FUZZ_CHECKED_INPUTS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
+
+# A hundred kills under load; `make test` has ten. Minutes.
+crash: export FALLOM_TEST_KILLS ?= 100
+crash: setup
+	$(BIN)/python -m pytest tests/e2e/test_crash.py tests/e2e/test_faults.py
+
 # How fast it is, on this machine: docs/performance.md says how to read it.
 bench: setup
-	$(BIN)/python benchmarks/ingest.py --batch 512 1 --transport grpc http
+	$(BIN)/python benchmarks/ingest.py --batch 512 1 --transport grpc http fallom
 
 check: format lint types contracts test
 

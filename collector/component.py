@@ -73,5 +73,5 @@ class Component(Protocol):
 class Consumer(Protocol):
     """What a batch is handed to."""
 
-    def consume(self, table: str, rows: pa.RecordBatch) -> None:
-        """Return once the table's rows are on disk and visible; raise RetryableError if none of them are."""
+    def consume(self, table: str, rows: pa.RecordBatch) -> int:
+        """Return how many rows are new, once all are on disk and visible; raise RetryableError if none of them are."""

@@ -40,7 +40,8 @@ def decode_json_traces(requests: Sequence[Received]) -> Decoded:
         decoded = wire.decode(list(otlp.values()))
         outcomes.update(zip(otlp, decoded.outcomes, strict=True))
         batches.append(decoded.rows)
-    return Decoded("spans", pa.concat_batches(batches), [outcomes[place] for place in range(len(requests))])
+    spans = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+    return Decoded("spans", spans, [outcomes[place] for place in range(len(requests))])
 
 
 def _is_flat(document: dict[str, object]) -> bool:

@@ -1,69 +1,109 @@
-"""Reads the body of an HTTP request: admitted byte by byte, decompressed, never beyond the limit."""
+"""Reads the body of an HTTP request: admitted piece by piece, decompressed, never beyond the limit."""
 
 import zlib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from anyio import to_thread
-from starlette.requests import ClientDisconnect, Request
+from anyio import CapacityLimiter, to_thread
+from starlette.types import Receive, Scope
 
-from collector.admission import Admission
-from collector.component import (
-    CollectorError,
-    DecodeError,
-    RetryableError,
-    TooLargeError,
-    UnsupportedError,
-)
+from collector.admission import Share
+from collector.component import DecodeError, TooLargeError, UnsupportedError
 
 _CHUNK_BYTES = 256 * 1024
 # Many members are legal gzip, but each costs a set-up: a body of empty ones must not keep the server busy.
 _MEMBERS_MAX = 1_000
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+# What is inflated at once in the event loop's own thread: a thread of its own would cost more than this takes.
+_INLINE_BYTES_MAX = 64 * 1024
+_INFLATING_THREADS_MAX = 4
+
+
+@dataclass(slots=True)
+class Head:
+    """What the receivers read of a request's head; ``fallom`` are the X-Fallom-* headers, names in lowercase."""
+
+    media_type: str = ""
+    encoding: str = "identity"
+    length: str = ""
+    fallom: dict[str, str] = field(default_factory=dict)
+
+
+def read_head(scope: Scope) -> Head:
+    """Return what matters of the head of a request."""
+    head = Head()
+    # Backwards: of a header that is there twice, the first counts.
+    for name, value in reversed(scope["headers"]):
+        if name == b"content-type":
+            head.media_type = value.decode("latin-1").partition(";")[0].strip().lower()
+        elif name == b"content-length":
+            head.length = value.decode("latin-1")
+        elif name == b"content-encoding":
+            head.encoding = value.decode("latin-1").strip().lower() or "identity"
+        elif name.startswith(b"x-fallom-"):
+            head.fallom[name.decode("latin-1")] = value.decode("latin-1")
+    return head
 
 
 class BodyReader:
-    """Reads bodies within a limit each and a budget for all."""
+    """Reads bodies within a limit each; what they take of the budget for all is in their request's share."""
 
-    def __init__(self, admission: Admission, body_bytes_max: int) -> None:
-        self._admission = admission
+    def __init__(self, body_bytes_max: int) -> None:
         self._body_bytes_max = body_bytes_max
+        self._threads = CapacityLimiter(_INFLATING_THREADS_MAX)
 
-    @asynccontextmanager
-    async def body(self, request: Request, bytes_max: int | None = None) -> AsyncIterator[bytes]:
-        """Give the decompressed body; its bytes count as in flight until the block ends.
+    async def read(self, head: Head, receive: Receive, share: Share, bytes_max: int | None = None) -> bytes:
+        """Return the decompressed body; its bytes are in ``share``.
 
         ``bytes_max`` is a limit of the route's own, below the common one.
         Raises TooLargeError, AdmissionError, UnsupportedError, DecodeError for a broken compressed stream.
         """
         bytes_max = min(bytes_max or self._body_bytes_max, self._body_bytes_max)
-        admitted = 0
-        try:
-            raw = bytearray()
-            _check_length(request.headers, bytes_max)
-            async for chunk in request.stream():
-                _check_size(len(raw) + len(chunk), bytes_max)
-                self._admission.acquire(len(chunk))
-                admitted += len(chunk)
-                raw += chunk
-            encoding = request.headers.get("content-encoding", "identity").strip().lower()
-            if encoding in ("identity", ""):
-                yield bytes(raw)
-                return
-            body = await to_thread.run_sync(decompress, bytes(raw), encoding, bytes_max)
-            self._admission.acquire(len(body))
-            admitted += len(body)
-            yield body
-        except ClientDisconnect as error:
-            raise DecodeError("the client left before its body was read") from error
-        finally:
-            self._admission.release(admitted)
+        if head.length.isdecimal():
+            _check_size(int(head.length), bytes_max)
+        raw = await _read_raw(receive, share, bytes_max)
+        if head.encoding == "identity":
+            return raw
+        body = await self._inflated(raw, head.encoding, bytes_max, share.grow)
+        share.shrink(len(raw))
+        return body
+
+    async def _inflated(self, raw: bytes, encoding: str, bytes_max: int, admit: Callable[[int], None]) -> bytes:
+        if len(raw) <= _INLINE_BYTES_MAX and encoding in _WINDOW_BITS:
+            body = _inflated_at_once(raw, _WINDOW_BITS[encoding], min(bytes_max, _INLINE_BYTES_MAX))
+            if body is not None:
+                admit(len(body))
+                return body
+        return await to_thread.run_sync(decompress, raw, encoding, bytes_max, admit, limiter=self._threads)
 
 
-def _check_length(headers: Mapping[str, str], bytes_max: int) -> None:
-    length = headers.get("content-length", "")
-    if length.isdecimal():
-        _check_size(int(length), bytes_max)
+async def _read_raw(receive: Receive, share: Share, bytes_max: int) -> bytes:
+    pieces: list[bytes] = []
+    size_bytes = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise DecodeError("the client left before its body was read")
+        piece = message.get("body", b"")
+        more = message.get("more_body", False)
+        if piece:
+            size_bytes += len(piece)
+            _check_size(size_bytes, bytes_max)
+            # What a client has announced but not sent takes nothing of the budget.
+            share.grow(len(piece))
+            pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _inflated_at_once(raw: bytes, window_bits: int, bytes_max: int) -> bytes | None:
+    """Return the body that one small member holds; None for all else, broken ones too."""
+    stream = zlib.decompressobj(window_bits)
+    try:
+        body = stream.decompress(raw, bytes_max)
+    except zlib.error:
+        return None
+    return body if stream.eof and not stream.unused_data else None
 
 
 def _check_size(size_bytes: int, bytes_max: int) -> None:
@@ -71,8 +111,8 @@ def _check_size(size_bytes: int, bytes_max: int) -> None:
         raise TooLargeError(f"the body is larger than {bytes_max} bytes, the limit: send it in parts")
 
 
-def decompress(data: bytes, encoding: str, bytes_max: int) -> bytes:
-    """Return the data decompressed, stopping at ``bytes_max``."""
+def decompress(data: bytes, encoding: str, bytes_max: int, admit: Callable[[int], None] = lambda _: None) -> bytes:
+    """Return the data decompressed, stopping at ``bytes_max``; ``admit`` is asked for the bytes of each piece."""
     if encoding not in _WINDOW_BITS:
         raise UnsupportedError(f"content-encoding {encoding!r} is not supported: use gzip, deflate or identity")
     result = bytearray()
@@ -83,7 +123,7 @@ def decompress(data: bytes, encoding: str, bytes_max: int) -> bytes:
         if members > _MEMBERS_MAX:
             raise DecodeError(f"the body is not valid {encoding}: more than {_MEMBERS_MAX} members")
         try:
-            position = _decompress_member(data, position, _WINDOW_BITS[encoding], result, bytes_max)
+            position = _decompress_member(data, position, _WINDOW_BITS[encoding], result, bytes_max, admit)
         except zlib.error as error:
             raise DecodeError(f"the body is not valid {encoding}: {error}") from error
         if position < 0:
@@ -91,29 +131,19 @@ def decompress(data: bytes, encoding: str, bytes_max: int) -> bytes:
     return bytes(result)
 
 
-def _decompress_member(data: bytes, position: int, window_bits: int, result: bytearray, bytes_max: int) -> int:
+def _decompress_member(
+    data: bytes, position: int, window_bits: int, result: bytearray, bytes_max: int, admit: Callable[[int], None]
+) -> int:
     """Add the member that begins at ``position`` to ``result``; return where the next begins, -1 if it has no end."""
     stream = zlib.decompressobj(window_bits)
     view = memoryview(data)
     while position < len(data) and not stream.eof:
         # In pieces: what a call leaves over is copied, so a call must not be given the whole rest.
         piece = view[position : position + _CHUNK_BYTES]
-        result += stream.decompress(piece, _CHUNK_BYTES)
-        position += len(piece) - len(stream.unused_data if stream.eof else stream.unconsumed_tail)
-        if len(result) > bytes_max:
+        inflated = stream.decompress(piece, _CHUNK_BYTES)
+        if len(result) + len(inflated) > bytes_max:
             raise TooLargeError(f"the body decompresses to more than {bytes_max} bytes, the limit")
+        admit(len(inflated))
+        result += inflated
+        position += len(piece) - len(stream.unused_data if stream.eof else stream.unconsumed_tail)
     return position if stream.eof else -1
-
-
-def http_status(error: CollectorError) -> int:
-    """Return the HTTP status code of a refusal."""
-    if isinstance(error, RetryableError):
-        return 503
-    if isinstance(error, TooLargeError):
-        return 413
-    return 415 if isinstance(error, UnsupportedError) else 400
-
-
-def retry_headers(error: CollectorError) -> dict[str, str]:
-    """Return the hint when to try again, where that helps."""
-    return {"Retry-After": f"{error.retry_after_s:.0f}"} if isinstance(error, RetryableError) else {}

@@ -19,14 +19,15 @@ import pyarrow as pa
 from collector.component import CollectorError, Consumer, DecodeError, DrainingError, RetryableError
 from collector.decoders import DECODERS
 from collector.processors import process
+from collector.replies import Reply
 from collector.request import Format, Outcome, Receipt, Request
 
 logger = logging.getLogger(__name__)
 
 ROUND_BYTES_MAX = 64 * 1024 * 1024
 
-_Pending = tuple[Request, "Future[Outcome]"]
-_Answer = tuple[Outcome, "Future[Outcome]"]
+_Pending = tuple[Request, Reply]
+_Answer = tuple[Outcome, Reply]
 
 
 class Pipeline:
@@ -62,12 +63,16 @@ class Pipeline:
     def submit(self, request: Request) -> "Future[Outcome]":
         """Queue a request; its rows are on disk when the future has an Outcome."""
         future: Future[Outcome] = Future()
+        self.queue(request, future)
+        return future
+
+    def queue(self, request: Request, reply: Reply) -> None:
+        """Queue a request; its rows are on disk when the reply has an Outcome."""
         with self._lock:
             if not self._draining:
-                self._queue.put((request, future))
-                return future
-        future.set_exception(DrainingError("the server is shutting down"))
-        return future
+                self._queue.put((request, reply))
+                return
+        reply.set_exception(DrainingError("the server is shutting down"))
 
     def _run(self) -> None:
         running = True

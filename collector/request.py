@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import pyarrow as pa
 
 from collector.component import CollectorError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Format(StrEnum):
@@ -47,7 +49,7 @@ class Receipt:
     @property
     def received_at(self) -> datetime:
         """Return the moment."""
-        return datetime.fromtimestamp(self.unix_us // 1_000_000, tz=UTC).replace(microsecond=self.unix_us % 1_000_000)
+        return _EPOCH + timedelta(microseconds=self.unix_us)
 
 
 Received = tuple[Request, Receipt]

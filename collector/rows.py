@@ -9,6 +9,7 @@ from collector.request import Decoded, Outcome, Receipt, Received, Request
 from schemas.tables import LOGGED_TABLES
 
 _SCHEMAS = {table.name: table.schema for table in LOGGED_TABLES}
+_STRUCTS = {name: pa.struct(list(schema)) for name, schema in _SCHEMAS.items()}
 
 Row = dict[str, object]
 RowDecoder = Callable[[Request, Receipt], list[Row]]
@@ -32,6 +33,8 @@ def decode_rows(table: str, decode: RowDecoder, requests: Sequence[Received]) ->
 def batch(table: str, rows: list[Row]) -> pa.RecordBatch:
     """Return the rows as a batch of the table. Raises DecodeError where one of them can't be stored."""
     try:
-        return pa.RecordBatch.from_pylist(rows, schema=_SCHEMAS[table])
+        # All columns in one call: from_pylist makes one a column.
+        columns = pa.array(rows, _STRUCTS[table]).flatten()
     except (pa.ArrowException, OverflowError, UnicodeEncodeError, ValueError, TypeError) as error:
         raise DecodeError(f"its rows can't be stored: {type(error).__name__}") from error
+    return pa.RecordBatch.from_arrays(columns, schema=_SCHEMAS[table])

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import uvicorn
@@ -14,25 +14,32 @@ import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from analytics.api import errors, experiments, registry, sql, traces
+from analytics.api import customers, errors, experiments, registry, sql, traces
+from collector import debug
 from collector.admission import Admission
 from collector.exporters.lake import LakeExporter
 from collector.http_body import BodyReader
 from collector.pipeline import Pipeline
 from collector.receivers import fallom_http, otlp_http
+from collector.receivers.http_paths import HttpPaths
 from collector.receivers.otlp_grpc import OtlpGrpcReceiver
-from collector.window import SpanIdentity, SpanWindow
+from collector.replies import Replies
+from collector.warm_up import COMPILING_S, is_compiled, warm_up
+from collector.window import SpanWindow
 from schemas.project import DEFAULT_PROJECT
+from server.allocator import keep_freed_memory
 from server.errors import CommandError
 from server.guard import LocalGuard
 from server.settings import ServerSettings, is_loopback, split_address
 from storage import sql as statements
 from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
-from storage.errors import StorageError
+from storage.errors import LakeError, StorageError
 from storage.hot import HotRows
 from storage.lake import Lake
+from storage.recent_spans import recent_spans
 from storage.registry.registry import Registry
+from storage.upkeep.upkeep import Upkeep
 
 DRAIN_S_MAX = 20
 CLOCK_AHEAD_US_MAX = 86_400_000_000
@@ -54,13 +61,18 @@ class Parts:
             flush_interval_s=settings.flush_interval_s,
             segment_bytes_max=settings.segment_bytes_max,
             log_bytes_max=settings.log_bytes_max,
+            disk_free_bytes_min=settings.disk_free_bytes_min,
             window=SpanWindow(settings.dedup_window_spans),
             recent_spans=lambda: recent_spans(self.engine, settings.dedup_window_spans),
         )
+        self.upkeep = Upkeep(
+            lake, retention_days=settings.retention_days, content_retention_days=settings.content_retention_days
+        )
         self.pipeline = Pipeline(self.exporter, newest_receipt=lambda: newest_receipt(self.engine))
         self.admission = Admission(settings.in_flight_bytes_max)
+        self.replies = Replies(self.pipeline)
         self.grpc = OtlpGrpcReceiver(
-            self.pipeline, self.admission, settings.grpc, body_bytes_max=settings.body_bytes_max
+            self.replies, self.admission, settings.grpc, body_bytes_max=settings.body_bytes_max
         )
         self.app = LocalGuard(_WithProject(application(self, settings)), settings.allowed_hosts)
 
@@ -68,11 +80,17 @@ class Parts:
         """Take over the log, begin to take requests."""
         self.exporter.start()
         self.pipeline.start()
-        self.grpc.start()
+        self.upkeep.start()
+
+    def forget(self, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
+        """Remove a customer's rows, also those that are not committed yet; return how many of each table."""
+        progress("committing what is in the log")
+        commit_log(self.exporter)
+        return self.upkeep.forget(project, customer_id, progress=progress)
 
     def stop(self) -> None:
         """Answer what was taken, commit it, close; each step is taken, whatever befalls the others."""
-        steps = (self.grpc.stop, self.pipeline.stop, self.exporter.stop, self.engine.close, self.registry.close)
+        steps = (self.pipeline.stop, self.upkeep.stop, self.exporter.stop, self.engine.close, self.registry.close)
         for step in steps:
             try:
                 step()
@@ -86,9 +104,13 @@ def serve(settings: ServerSettings) -> None:
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     _refuse_open_doors(settings)
+    keep_freed_memory()
     data = DataDirectory(settings.data_dir)
     data.create()
     data.lock()
+    if not is_compiled():
+        logger.info("compiling the decoder: about %d s, the first time only", COMPILING_S)
+    warm_up()
     with _listening(settings.http) as listener:
         parts = Parts(settings, data)
         try:
@@ -103,15 +125,14 @@ def serve(settings: ServerSettings) -> None:
     logger.info("stopped; all that was acknowledged is committed")
 
 
-def application(parts: Parts, settings: ServerSettings) -> FastAPI:
-    """Return the one HTTP application: receivers, registry, analytics."""
+def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
+    """Return the one HTTP application: receivers, and behind them registry and analytics."""
     app = FastAPI(title="Fallom server", version="0.1.0", docs_url=None, redoc_url=None, redirect_slashes=False)
-    bodies = BodyReader(parts.admission, settings.body_bytes_max)
-    app.router.routes.extend(otlp_http.routes(parts.pipeline, bodies))
-    app.router.routes.extend(fallom_http.routes(parts.pipeline, bodies, parts.registry.knows_config))
+    app.router.routes.extend(debug.routes(parts.exporter.status))
     app.include_router(registry.router(parts.registry))
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
+    app.include_router(customers.router(parts.forget))
     app.include_router(
         sql.router(
             parts.engine,
@@ -121,13 +142,22 @@ def application(parts: Parts, settings: ServerSettings) -> FastAPI:
         )
     )
     errors.install(app)
-    return app
+    bodies = BodyReader(settings.body_bytes_max)
+    return HttpPaths(
+        app,
+        {
+            **otlp_http.handlers(parts.replies, parts.admission, bodies),
+            **fallom_http.handlers(parts.replies, parts.admission, bodies, parts.registry.knows_config),
+        },
+    )
 
 
-def recent_spans(engine: DuckDBEngine, spans_max: int) -> list[SpanIdentity]:
-    """Return the identities of the latest spans of all projects, oldest first."""
-    rows = engine.query(statements.load("recent_spans"), {"limit": spans_max}, project=None)
-    return [tuple(row.values()) for row in reversed(rows.to_pylist())]
+def commit_log(exporter: LakeExporter) -> None:
+    """Commit all that is in the log. Raises LakeError where that fails."""
+    exporter.flush()
+    for table, status in exporter.status()["tables"].items():
+        if status["commits"]["failing_for_s"]:
+            raise LakeError(f"table {table} can't be committed to: {status['commits']['last_error']}; try again then")
 
 
 def newest_receipt(engine: DuckDBEngine) -> int:
@@ -167,6 +197,14 @@ async def _run(parts: Parts, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    await parts.grpc.start()
+    try:
+        await _serve(parts, http, listener, stopping)
+    finally:
+        await parts.grpc.stop()
+
+
+async def _serve(parts: Parts, http: uvicorn.Server, listener: socket.socket, stopping: asyncio.Event) -> None:
     serving = asyncio.create_task(http.serve(sockets=[listener]))
     while not http.started and not serving.done():
         await asyncio.sleep(0.005)
@@ -177,7 +215,7 @@ async def _run(parts: Parts, listener: socket.socket) -> None:
         ending.cancel()
         logger.info("stopping: no new requests; answering those that are in")
         http.should_exit = True
-        stopping_grpc = asyncio.create_task(asyncio.to_thread(parts.grpc.stop))
+        stopping_grpc = asyncio.create_task(parts.grpc.stop())
         while not serving.done():
             parts.engine.interrupt()
             await asyncio.wait({serving}, timeout=0.1)

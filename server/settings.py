@@ -37,8 +37,11 @@ class ServerSettings(BaseSettings):
         int, Field(ge=64 * 1024, description="A log segment of this size is committed before its time.")
     ] = 64 * MIB
     log_bytes_max: Annotated[
-        int, Field(ge=MIB, description="Disk for a table's rows not yet committed; beyond it requests are refused.")
+        int, Field(ge=MIB, description="Disk for all rows not yet committed; beyond it requests are refused.")
     ] = 4096 * MIB
+    disk_free_bytes_min: Annotated[
+        int, Field(ge=0, description="Requests are refused while the log's disk has less left: commits need room.")
+    ] = 128 * MIB
     body_bytes_max: Annotated[
         int, Field(ge=1024, le=1024 * MIB, description="The largest request body, before and after decompression.")
     ] = 64 * MIB
@@ -46,8 +49,26 @@ class ServerSettings(BaseSettings):
         int, Field(ge=1024, description="Bytes of all requests in flight; beyond it requests are refused.")
     ] = 256 * MIB
     dedup_window_spans: Annotated[
-        int, Field(ge=0, description="How many of the latest spans are remembered to recognise a client's retry.")
-    ] = 200_000
+        int,
+        Field(
+            ge=0,
+            le=100_000_000,
+            description="How many of the latest spans are remembered to recognise a client's retry; 32 to 48 bytes of "
+            "memory each.",
+        ),
+    ] = 1_000_000
+    retention_days: Annotated[
+        int, Field(ge=0, le=36_500, description="Rows are dropped after so many whole days; 0 keeps them for ever.")
+    ] = 0
+    content_retention_days: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=36_500,
+            description="Content of spans (input, output, messages in attributes and events) is removed after so many "
+            "whole days, the rest stays; 0 keeps it as long as the rows.",
+        ),
+    ] = 0
     sql_timeout_s: Annotated[float, Field(gt=0, le=3600, description="A SQL statement is stopped after so long.")] = (
         30.0
     )

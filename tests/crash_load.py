@@ -35,9 +35,11 @@ Send = Callable[[bytes], None]
 
 @dataclass(slots=True)
 class Sender:
-    """One client: what it has in acknowledgement, and what it must send again."""
+    """One client: what it has in acknowledgement, and what it must send again. It sends everything ``times`` times."""
 
     kind: str
+    times: int = 1
+    answers: int = 0
     acknowledged: set[str] = field(default_factory=set)
     failures: int = 0
     problems: list[str] = field(default_factory=list)
@@ -53,7 +55,9 @@ class Sender:
                     self._pending = self._next()
                 names, body = self._pending
                 try:
-                    send(body)
+                    for _ in range(self.times):
+                        send(body)
+                        self.answers += 1
                 except (grpc.RpcError, httpx.TransportError, UnavailableError):
                     self.failures += 1
                     return
@@ -73,10 +77,10 @@ class UnavailableError(Exception):
 
 
 class Load:
-    """One sender of each kind."""
+    """One sender of each of the kinds, or of all."""
 
-    def __init__(self) -> None:
-        self.senders = {kind: Sender(kind) for kind in _BODIES}
+    def __init__(self, *kinds: str, times: int = 1) -> None:
+        self.senders = {kind: Sender(kind, times) for kind in kinds or _BODIES}
 
     def run(self, server: ServerProcess, seconds: float, end: Callable[[], None]) -> None:
         """Send for some time, then ``end`` the server in the middle of it."""
@@ -93,7 +97,7 @@ class Load:
 
     def acknowledged(self, *kinds: str) -> set[str]:
         """Return the names of what was acknowledged to the senders of these kinds."""
-        return set().union(*(self.senders[kind].acknowledged for kind in kinds))
+        return set().union(*(self.senders[kind].acknowledged for kind in kinds if kind in self.senders))
 
 
 def _spans(name: str) -> tuple[set[str], bytes]:

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ def environment() -> dict[str, str]:
 class ServerProcess:
     """``fallom-server serve`` on free ports over a data directory that outlives it."""
 
-    def __init__(self, data_dir: Path, *flags: str) -> None:
+    def __init__(self, data_dir: Path, *flags: str, command: Sequence[str | Path] = (COMMAND,)) -> None:
         self.data_dir = data_dir
         self._flags = flags
+        self._command = command
         self._process: subprocess.Popen[str] | None = None
         self.ready_line = ""
         self.url = ""
@@ -35,7 +37,7 @@ class ServerProcess:
         ports = () if "--http" in self._flags else ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
         with self._log_path.open("a") as log:
             self._process = subprocess.Popen(
-                [COMMAND, "serve", "--data-dir", self.data_dir, *ports, *self._flags],
+                [*self._command, "serve", "--data-dir", self.data_dir, *ports, *self._flags],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

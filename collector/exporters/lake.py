@@ -1,27 +1,32 @@
 """The lake exporter: batches into the log, synced; then, in the background, each sealed segment into the lake."""
 
 import logging
-import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from collector.accounting import RowCounts
+from collector.committer import Committer, targets
 from collector.log import SegmentLog
-from collector.window import SpanIdentity, SpanWindow, identities
-from schemas.session_rollup import SESSION_ROLLUP
+from collector.log_budget import LogBudget
+from collector.window import SpanWindow
 from schemas.spans import SPANS
 from schemas.table import Table
 from schemas.tables import LOGGED_TABLES, TABLES
 from storage.errors import StorageError
 from storage.lake import Lake
-from storage.rollup import session_rollup
 
 logger = logging.getLogger(__name__)
 
 
 class LakeExporter:
-    """Makes rows durable and visible in ``consume``, and commits them within ``flush_interval_s``."""
+    """Makes rows durable and visible in ``consume``, and commits them within ``flush_interval_s``.
+
+    Where committing falls behind, the log grows up to ``log_bytes_max``; from there on ``consume`` refuses.
+    """
 
     def __init__(
         self,
@@ -32,36 +37,33 @@ class LakeExporter:
         flush_interval_s: float,
         segment_bytes_max: int,
         log_bytes_max: int,
+        disk_free_bytes_min: int = 0,
         window: SpanWindow,
-        recent_spans: Callable[[], list[SpanIdentity]],
+        recent_spans: Callable[[], pa.Table],
     ) -> None:
         self._lake = lake
         self._writer_id = writer_id
-        self._flush_interval_s = flush_interval_s
         self._window = window
         self._recent_spans = recent_spans
-        self._logs = {
-            table.name: SegmentLog(
-                log_directory / table.name,
-                table.schema,
-                segment_bytes_max=segment_bytes_max,
-                log_bytes_max=log_bytes_max,
+        self._budget = LogBudget(log_directory, bytes_max=log_bytes_max, disk_free_bytes_min=disk_free_bytes_min)
+        self._logs: dict[str, SegmentLog] = {}
+        self._committers: dict[str, Committer] = {}
+        for table in LOGGED_TABLES:
+            log = SegmentLog(
+                log_directory / table.name, table.schema, segment_bytes_max=segment_bytes_max, budget=self._budget
             )
-            for table in LOGGED_TABLES
-        }
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+            self._logs[table.name] = log
+            self._committers[table.name] = Committer(table, log, lake, writer_id, flush_interval_s=flush_interval_s)
 
     def start(self) -> None:
         """Make the tables, take over what an earlier process left in the log, begin to commit."""
         for table in TABLES:
             self._lake.create(table)
         for table in LOGGED_TABLES:
-            committed = max(self._lake.committed_segment(target, self._writer_id) for target in _targets(table))
-            self._logs[table.name].recover(committed=committed)
+            self._logs[table.name].recover(committed=self._committed(table))
         self._remember_recent_spans()
-        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
-        self._thread.start()
+        for committer in self._committers.values():
+            committer.start()
 
     @property
     def is_drained(self) -> bool:
@@ -70,66 +72,59 @@ class LakeExporter:
 
     def stop(self) -> None:
         """Commit all that is in the log, end."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-            self._commit(older_than_s=0.0)
+        for committer in self._committers.values():
+            committer.stop()
+        self.flush()
 
-    def consume(self, table: str, rows: pa.RecordBatch) -> None:
-        """Return once the rows are on disk; spans that are there already are left out."""
-        if table != SPANS.name:
+    def flush(self) -> None:
+        """Try now to commit all that is in the log; what can't be committed stays there."""
+        for committer in self._committers.values():
+            committer.flush()
+
+    def consume(self, table: str, rows: pa.RecordBatch) -> int:
+        """Return once the rows are on disk, with their number; spans that are there already are left out."""
+        if table == SPANS.name:
+            stored = self._consume_spans(rows)
+        else:
             self._logs[table].append(rows)
-            return
+            stored = rows.num_rows
+        if self._logs[table].sealed():
+            self._committers[table].wake()
+        return stored
+
+    def accounting(self) -> dict[str, RowCounts]:
+        """Return where the rows of each table are; a table's counts are of one moment."""
+        return {table: log.accounting() for table, log in self._logs.items()}
+
+    def status(self) -> dict[str, Any]:
+        """Return what ``GET /debug/pipeline`` shows."""
+        return {
+            "log_bytes": self._budget.bytes,
+            "log_bytes_max": self._budget.bytes_max,
+            "tables": {
+                table: {
+                    "rows": asdict(self._logs[table].accounting()),
+                    "log": asdict(self._logs[table].status()),
+                    "commits": asdict(self._committers[table].status()),
+                }
+                for table in self._logs
+            },
+        }
+
+    def _consume_spans(self, rows: pa.RecordBatch) -> int:
         fresh = self._window.fresh(rows)
-        if fresh.num_rows:
-            self._logs[table].append(fresh)
-            # Only now: what could not be stored must not look like a duplicate when it is sent again.
-            self._window.remember(identities(fresh))
+        count = int(fresh.rows.num_rows)
+        self._logs[SPANS.name].append(fresh.rows, duplicates=rows.num_rows - count)
+        # Only now: what could not be stored must not look like a duplicate when it is sent again.
+        self._window.remember(fresh.keys)
+        return count
+
+    def _committed(self, table: Table) -> int:
+        return max(self._lake.committed_segment(target, self._writer_id) for target in targets(table))
 
     def _remember_recent_spans(self) -> None:
         try:
-            self._window.remember(self._recent_spans())
+            self._window.fill(self._recent_spans())
         except StorageError:
             # A damaged file must not keep the server from taking new data.
             logger.exception("the latest spans can't be read: a retry of one of them will not be recognised")
-
-    def _run(self) -> None:
-        while not self._stopping.wait(min(self._flush_interval_s, 1.0)):
-            self._commit(older_than_s=self._flush_interval_s)
-            self._compact()
-
-    def _compact(self) -> None:
-        for table in TABLES:
-            try:
-                self._lake.compact(table)
-            except StorageError:
-                logger.exception("table %s could not be compacted; its rows are as they were", table.name)
-
-    def _commit(self, *, older_than_s: float) -> None:
-        for table in LOGGED_TABLES:
-            log = self._logs[table.name]
-            log.seal(older_than_s=older_than_s)
-            for number in log.sealed():
-                try:
-                    self._commit_segment(table, log, number)
-                except (StorageError, OSError) as error:
-                    # The segment stays, its rows stay visible from it, and the next round tries again.
-                    logger.error("segment %d of %s is not committed yet: %s", number, table.name, error)  # noqa: TRY400
-                    break
-                except Exception:
-                    # Likewise: without this thread nothing would ever be committed again.
-                    logger.exception("segment %d of %s is not committed yet", number, table.name)
-                    break
-
-    def _commit_segment(self, table: Table, log: SegmentLog, number: int) -> None:
-        rows = log.rows(number)
-        self._lake.commit(table, rows, writer_id=self._writer_id, segment=number)
-        if SESSION_ROLLUP in _targets(table):
-            self._lake.commit(SESSION_ROLLUP, session_rollup(rows), writer_id=self._writer_id, segment=number)
-        log.remove(number)
-
-
-def _targets(table: Table) -> tuple[Table, ...]:
-    """Return the tables that a segment of ``table`` is committed to."""
-    return (table, SESSION_ROLLUP) if table is SPANS else (table,)

@@ -1,71 +1,124 @@
-"""OTLP over gRPC. The bytes are parsed by our decoder: grpcio's own would answer INTERNAL to a malformed message."""
+"""OTLP over gRPC. The bytes are parsed by our decoder: grpcio's own would answer INTERNAL to a malformed message.
 
+grpcio reads a message as soon as it is asked for it, whole, and says its size only then. So a call is asked for its
+message only when it has one of ``reads_max`` places; until then the client's bytes stop at the window of its stream.
+Calls beyond CALLS_MAX, and all calls while the budget is spent, are refused before anything of them is read. What is
+received and not yet counted by admission is thus at most reads_max messages and CALLS_MAX windows.
+"""
+
+import asyncio
 import socket
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
+import grpc.aio
 
 from collector.admission import Admission
-from collector.component import CollectorError, RetryableError, TooLargeError
+from collector.component import AdmissionError, CollectorError, DecodeError, RetryableError, TooLargeError
 from collector.otlp import answers
-from collector.pipeline import Pipeline
-from collector.request import Format, Request
+from collector.replies import Replies
+from collector.request import Format, Outcome, Request
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
-WORKERS = 32
+TRANSPORT = "grpc"
+CALLS_MAX = 256
+CONNECTIONS_MAX = 1024
+WINDOW_BYTES = 512 * 1024
+# A client that stops in the middle of its message must not keep its place.
+READ_S_MAX = 30.0
+DRAIN_S_MAX = 10.0
+
+_Refusal = tuple[grpc.StatusCode, str, tuple[tuple[str, bytes]]]
 
 
 class OtlpGrpcReceiver:
-    """The gRPC port. ``address`` is where it listens once started."""
+    """The gRPC port, served by the event loop that starts it. ``address`` is where it listens once started."""
 
-    def __init__(self, pipeline: Pipeline, admission: Admission, address: str, *, body_bytes_max: int) -> None:
-        self._pipeline = pipeline
+    def __init__(
+        self, replies: Replies, admission: Admission, address: str, *, body_bytes_max: int, reads_max: int = 16
+    ) -> None:
+        self._replies = replies
         self._admission = admission
         self._requested_address = address
         self._body_bytes_max = body_bytes_max
-        self._server: grpc.Server | None = None
+        self._reads = asyncio.Semaphore(reads_max)
+        self._calls = 0
+        self._server: grpc.aio.Server | None = None
         self.address = address
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to listen. Raises OSError where the port can't be had."""
-        options = [
-            ("grpc.max_receive_message_length", self._body_bytes_max),
-            # Without this two servers could share a port, and each would see a part of the traffic.
-            ("grpc.so_reuseport", 0),
-        ]
         _refuse_taken_port(self._requested_address)
-        server = grpc.server(ThreadPoolExecutor(WORKERS, "otlp-grpc"), options=options)
-        handler = grpc.unary_unary_rpc_method_handler(self._export)
+        server = grpc.aio.server(options=_options(self._body_bytes_max))
+        # As a stream, although one message comes: of a unary call grpcio reads the message before it asks us.
+        handler = grpc.stream_unary_rpc_method_handler(self._export)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": handler}),))
         host = self._requested_address.rpartition(":")[0]
         try:
             port = server.add_insecure_port(self._requested_address)
         except RuntimeError as error:
             raise OSError(f"can't listen on {self._requested_address} for gRPC: is the port in use?") from error
-        server.start()
+        await server.start()
         self._server = server
         self.address = f"{host}:{port}"
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Take no more calls; those under way are answered first."""
-        if self._server is not None:
-            self._server.stop(grace=10).wait()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop(grace=DRAIN_S_MAX)
 
-    def _export(self, body: bytes, context: grpc.ServicerContext) -> bytes:
+    async def _export(self, _: object, call: Any) -> bytes:
+        if self._calls >= CALLS_MAX or self._admission.is_nearly_spent:
+            self._admission.count_refusal(TRANSPORT)
+            answer: bytes | _Refusal = _refusal(
+                self._admission.refusal() if self._admission.is_nearly_spent else _TOO_MANY
+            )
+        else:
+            answer = await self._answer(call)
+        if isinstance(answer, bytes):
+            return answer
+        # Not where the error was caught: grpcio keeps what abort raises, and with it would keep the body.
+        await call.abort(*answer)
+        return b""
+
+    async def _answer(self, call: Any) -> bytes | _Refusal:
+        share = self._admission.share(TRANSPORT)
+        self._calls += 1
         try:
-            self._admission.acquire(len(body))
-            try:
-                headers = {name: value for name, value in context.invocation_metadata() if name.startswith("x-fallom-")}
-                request = Request(Format.OTLP_PROTOBUF, body, "default", headers)
-                outcome = self._pipeline.submit(request).result()
-            finally:
-                self._admission.release(len(body))
+            body = await self._read(call)
+            share.grow(len(body))
+            outcome = await self._replies.to(Request(Format.OTLP_PROTOBUF, body, "default", _headers(call)), share)
         except CollectorError as error:
-            details = answers.status(error).SerializeToString()
-            context.set_trailing_metadata((("grpc-status-details-bin", details),))
-            context.abort(_code(error), str(error))
-        return answers.encode(answers.response(outcome), answers.PROTOBUF)
+            return _refusal(error)
+        finally:
+            self._calls -= 1
+            share.release()
+        return _ALL_TAKEN if not outcome.rejected else _encoded(outcome)
+
+    async def _read(self, call: Any) -> bytes:
+        async with self._reads:
+            try:
+                async with asyncio.timeout(READ_S_MAX):
+                    message = await call.read()
+            except TimeoutError as error:
+                raise AdmissionError(f"the message did not arrive within {READ_S_MAX:.0f} s: try again") from error
+        if not isinstance(message, bytes):
+            raise DecodeError("an ExportTraceServiceRequest expected, got no message")
+        return message
+
+
+def _options(body_bytes_max: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", body_bytes_max),
+        # Without this two servers could share a port, and each would see a part of the traffic.
+        ("grpc.so_reuseport", 0),
+        # A window of a fixed size: the default one grows with the speed of the connection, without a bound of ours.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
+        ("grpc.max_concurrent_streams", CALLS_MAX),
+        ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
+    ]
 
 
 def _refuse_taken_port(address: str) -> None:
@@ -80,7 +133,24 @@ def _refuse_taken_port(address: str) -> None:
             raise OSError(f"can't listen on {address} for gRPC: {error.strerror or error}") from error
 
 
+def _headers(call: Any) -> dict[str, str]:
+    return {name: value for name, value in call.invocation_metadata() or () if name.startswith("x-fallom-")}
+
+
 def _code(error: CollectorError) -> grpc.StatusCode:
     if isinstance(error, RetryableError):
         return grpc.StatusCode.UNAVAILABLE
     return grpc.StatusCode.RESOURCE_EXHAUSTED if isinstance(error, TooLargeError) else grpc.StatusCode.INVALID_ARGUMENT
+
+
+def _refusal(error: CollectorError) -> _Refusal:
+    details = answers.status(error).SerializeToString()
+    return _code(error), str(error), (("grpc-status-details-bin", details),)
+
+
+def _encoded(outcome: Outcome) -> bytes:
+    return answers.encode(answers.response(outcome), answers.PROTOBUF)
+
+
+_ALL_TAKEN = _encoded(Outcome(0))
+_TOO_MANY = AdmissionError(f"{CALLS_MAX} calls are under way, the limit: try again")

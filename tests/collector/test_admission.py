@@ -14,15 +14,15 @@ from collector.component import AdmissionError, RetryableError
 
 def test_what_fits_is_admitted_and_what_goes_beyond_is_refused_whole() -> None:
     admission = Admission(100)
-    admission.acquire(100)
+    admission.acquire(100, "http")
 
     with pytest.raises(AdmissionError, match="100 bytes are in flight, the limit is 100") as refusal:
-        admission.acquire(1)
+        admission.acquire(1, "http")
 
     assert isinstance(refusal.value, RetryableError)
     assert admission.bytes_in_flight == 100
     admission.release(60)
-    admission.acquire(60)
+    admission.acquire(60, "http")
     assert admission.bytes_in_flight == 100
 
 
@@ -32,7 +32,7 @@ def test_bytes_in_flight_are_the_sum_of_what_was_admitted(sizes: list[int]) -> N
     admitted = []
     for size in sizes:
         try:
-            admission.acquire(size)
+            admission.acquire(size, "http")
         except AdmissionError:
             assert sum(admitted) + size > 100
         else:
@@ -46,7 +46,7 @@ def test_threads_lose_no_byte() -> None:
 
     def work() -> None:
         for size in range(2000):
-            admission.acquire(size)
+            admission.acquire(size, "http")
             admission.release(size)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -56,3 +56,51 @@ def test_threads_lose_no_byte() -> None:
         thread.join()
 
     assert admission.bytes_in_flight == 0
+
+
+def test_refused_requests_are_counted_by_transport() -> None:
+    admission = Admission(10)
+    admission.acquire(10, "http")
+    for transport in ("grpc", "http", "grpc"):
+        with pytest.raises(AdmissionError):
+            admission.acquire(1, transport)
+
+    assert admission.refused == {"grpc": 2, "http": 1}
+
+
+def test_a_share_gives_back_what_it_has_and_once() -> None:
+    admission = Admission(100)
+    share = admission.share("http")
+    share.grow(60)
+    share.grow(20)
+    share.shrink(50)
+    with pytest.raises(AdmissionError):
+        share.grow(71)
+
+    assert admission.bytes_in_flight == share.size_bytes == 30
+    share.release()
+    share.release()
+    assert admission.bytes_in_flight == 0
+
+
+def test_a_share_that_was_handed_over_is_its_heir_s_alone() -> None:
+    admission = Admission(100)
+    share = admission.share("http")
+    share.grow(60)
+
+    heir = share.handed_over()
+    share.release()
+
+    assert admission.bytes_in_flight == heir.size_bytes == 60
+    heir.release()
+    assert admission.bytes_in_flight == 0
+
+
+def test_the_budget_is_nearly_spent_when_an_eighth_is_left() -> None:
+    admission = Admission(80)
+    admission.acquire(69, "http")
+    assert not admission.is_nearly_spent
+
+    admission.acquire(1, "http")
+
+    assert admission.is_nearly_spent

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request
+from starlette.types import Receive
 
 from collector.admission import Admission
 from collector.component import (
@@ -25,16 +25,16 @@ from collector.component import (
     TooLargeError,
     UnsupportedError,
 )
-from collector.http_body import BodyReader, decompress, http_status, retry_headers
-from collector.request import fallom_headers
+from collector.http_answer import http_status, retry_headers
+from collector.http_body import BodyReader, Head, decompress, read_head
 
 LIMIT = 100_000
 MIB = 1 << 20
 
 
-def request(chunks: Iterable[bytes | None], **headers: str) -> Request:
-    """Return an HTTP request that sends these chunks; None is the client's leaving."""
-    messages = [
+def receiving(chunks: Iterable[bytes | None]) -> Receive:
+    """Return what gives the messages of a client that sends these chunks; None is the client's leaving."""
+    messages: list[dict[str, Any]] = [
         {"type": "http.disconnect"} if chunk is None else {"type": "http.request", "body": chunk, "more_body": True}
         for chunk in chunks
     ]
@@ -43,18 +43,21 @@ def request(chunks: Iterable[bytes | None], **headers: str) -> Request:
     async def receive() -> dict[str, Any]:
         return messages.pop(0)
 
-    raw = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
-    return Request({"type": "http", "method": "POST", "path": "/", "headers": raw}, receive)
+    return receive
+
+
+def head(**headers: str) -> Head:
+    return read_head({"headers": [(k.replace("_", "-").encode(), v.encode("latin-1")) for k, v in headers.items()]})
 
 
 def read(admission: Admission, chunks: Iterable[bytes | None], **headers: str) -> tuple[bytes, int]:
-    """Return the body, and the bytes that were in flight while it was used."""
-
-    async def use() -> tuple[bytes, int]:
-        async with BodyReader(admission, LIMIT).body(request(chunks, **headers)) as body:
-            return body, admission.bytes_in_flight
-
-    return asyncio.run(use())
+    """Return the body, and the bytes of it that were in flight once it was read; then they are given back."""
+    share = admission.share("http")
+    try:
+        body = asyncio.run(BodyReader(LIMIT).read(head(**headers), receiving(chunks), share))
+        return body, admission.bytes_in_flight
+    finally:
+        share.release()
 
 
 def test_a_body_is_its_chunks_and_counts_as_in_flight_while_it_is_used() -> None:
@@ -67,15 +70,45 @@ def test_a_body_is_its_chunks_and_counts_as_in_flight_while_it_is_used() -> None
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", " GZIP "])
-def test_a_compressed_body_counts_before_and_after(encoding: str) -> None:
+@pytest.mark.parametrize("size", [5000, 90_000])
+def test_of_a_compressed_body_what_it_was_inflated_to_counts(encoding: str, size: int) -> None:
     admission = Admission(LIMIT)
-    compressed = gzip.compress(b"x" * 5000)
 
-    body, in_flight = read(admission, [compressed], content_encoding=encoding)
+    body, in_flight = read(admission, [gzip.compress(b"x" * size)], content_encoding=encoding)
 
-    assert body == b"x" * 5000
-    assert in_flight == 5000 + len(compressed)
+    assert body == b"x" * size
+    assert in_flight == size
     assert admission.bytes_in_flight == 0
+
+
+def test_what_is_inflated_counts_while_it_grows() -> None:
+    admission = Admission(MIB)
+    share = admission.share("http")
+
+    with pytest.raises(AdmissionError):
+        decompress(gzip.compress(bytes(50 * MIB)), "gzip", 64 * MIB, share.grow)
+
+    assert MIB - 256 * 1024 <= admission.bytes_in_flight <= MIB
+
+
+def test_a_body_that_is_announced_and_not_sent_takes_nothing_of_the_budget() -> None:
+    admission = Admission(LIMIT)
+    waiting = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        waiting.set()
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def slow_client() -> int:
+        share = admission.share("http")
+        reading = asyncio.create_task(BodyReader(LIMIT).read(head(content_length=str(LIMIT)), receive, share))
+        await waiting.wait()
+        in_flight = admission.bytes_in_flight
+        reading.cancel()
+        return in_flight
+
+    assert asyncio.run(slow_client()) == 0
 
 
 def test_deflate_and_identity_are_read() -> None:
@@ -113,21 +146,6 @@ def test_a_refused_body_gives_its_bytes_back(
         read(admission, chunks, **headers)
 
     assert admission.bytes_in_flight == 0
-
-
-def test_a_body_whose_use_fails_or_is_cancelled_gives_its_bytes_back() -> None:
-    admission = Admission(LIMIT)
-
-    async def use(error: BaseException) -> None:
-        async with BodyReader(admission, LIMIT).body(request([b"abc"])):
-            assert admission.bytes_in_flight == 3
-            raise error
-
-    for error in (ValueError(), DrainingError("draining"), asyncio.CancelledError()):
-        with pytest.raises(type(error)):
-            asyncio.run(use(error))
-
-        assert admission.bytes_in_flight == 0
 
 
 def test_a_body_of_the_limit_is_taken() -> None:
@@ -220,7 +238,18 @@ def test_each_refusal_has_its_status_and_only_retryable_ones_a_hint(error: Colle
     assert retry_headers(error) == ({"Retry-After": "1"} if status == 503 else {})
 
 
-def test_of_the_headers_fallom_s_are_kept() -> None:
-    found = fallom_headers(request([], **{"x-fallom-session-id": "s", "authorization": "secret"}).headers)
+def test_of_the_headers_fallom_s_are_kept_and_of_others_the_first() -> None:
+    found = read_head(
+        {
+            "headers": [
+                (b"content-type", b"Application/JSON; charset=utf-8"),
+                (b"content-type", b"text/plain"),
+                (b"content-encoding", b" GZip "),
+                (b"content-length", b"12"),
+                (b"authorization", b"secret"),
+                (b"x-fallom-session-id", b"\xe9"),
+            ]
+        }
+    )
 
-    assert found == {"x-fallom-session-id": "s"}
+    assert found == Head("application/json", "gzip", "12", {"x-fallom-session-id": "é"})

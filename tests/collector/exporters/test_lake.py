@@ -234,7 +234,7 @@ def test_a_log_that_is_full_takes_rows_again_once_it_is_committed(parts: Parts) 
     with pytest.raises(LogFullError, match="its limit is"):
         exporter.consume("spans", span_rows(*range(10, 500)))
 
-    exporter._commit(older_than_s=0)
+    exporter.flush()
     exporter.consume("spans", span_rows(2))
     exporter.stop()
 
@@ -249,7 +249,7 @@ def test_while_the_lake_can_t_be_written_rows_stay_visible_and_are_committed_lat
     log = parts.data.lake / "spans" / "_delta_log"
     log.rename(log.with_name("away"))
 
-    exporter._commit(older_than_s=0)
+    exporter.flush()
     log.with_name("away").rename(log)
 
     assert parts.count(EXPOSURES) == 1

@@ -1,0 +1,29 @@
+"""The receivers' HTTP paths, answered before any framework: one lookup, then the receiver."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from collector.http_answer import json_answer
+
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class HttpPaths:
+    """An ASGI application that answers POST on the handlers' paths, and passes other paths on to ``app``."""
+
+    def __init__(self, app: ASGIApp, handlers: Mapping[str, Handler]) -> None:
+        self._app = app
+        self._handlers = dict(handlers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request, or pass it on."""
+        handler = self._handlers.get(scope["path"]) if scope["type"] == "http" else None
+        if handler is None:
+            await self._app(scope, receive, send)
+        elif scope["method"] == "POST":
+            await handler(scope, receive, send)
+        else:
+            message = f"Method Not Allowed: {scope['method']} {scope['path']}"
+            content = {"error": {"code": "method_not_allowed", "message": message}}
+            await json_answer(405, content, {"Allow": "POST"}).send(send)
