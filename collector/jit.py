@@ -73,6 +73,6 @@ inlined = partial(numba.njit, forceinline=True, pipeline_class=_Inner, **_option
 """``@inlined()`` for what only compiled functions call, and is so small that it becomes a part of them."""
 
 
-def is_cached() -> bool:
-    """Return whether compiled code of these sources is on disk."""
-    return any(Path(os.environ.get("NUMBA_CACHE_DIR") or _cache_directory()).rglob("*.nbc"))
+def is_cached(function: str) -> bool:
+    """Return whether compiled code of a function, named as ``module.function``, is on disk as its sources are now."""
+    return any(Path(os.environ.get("NUMBA_CACHE_DIR") or _cache_directory()).rglob(f"{function}-*.nbc"))

@@ -26,8 +26,8 @@ from storage.errors import SegmentError
 
 SUFFIX = ".arrow"
 # Frames up to so many rows are copied into one buffer; of larger ones the columns are written from where they lie.
-SMALL_FRAME_ROWS = 1024
-SCRATCH_BYTES = 4 * 1024 * 1024
+SMALL_FRAME_ROWS = 256
+SCRATCH_BYTES = 1024 * 1024
 _PREFIX_BYTES = 8
 _CONTINUATION = b"\xff\xff\xff\xff"
 _METADATA_BYTES_MAX = 64 * 1024
@@ -71,7 +71,9 @@ class SegmentEncoder:
         self._metadata = pa.KeyValueMetadata({_CHECKSUM_KEY: _CHECKSUM_MARK + _BLANK + b":" + salt})
         self._parts = _Parts()
         self._collector = _begun(pa.PythonFile(self._parts, mode="w"), schema)
-        self._renew_scratch()
+        # Reused, since the pages of a new one would have to be cleared first.
+        self._scratch = pa.allocate_buffer(SCRATCH_BYTES)
+        self._begin_scratch()
 
     def frame(self, rows: pa.RecordBatch) -> list[Part]:
         """Return the bytes of one append, in parts that are valid until the next call."""
@@ -79,8 +81,8 @@ class SegmentEncoder:
             try:
                 return self._small_frame(rows)
             except (OSError, pa.ArrowInvalid):
-                # It does not fit, now or at all. What remains of the scratch is not worth a measurement.
-                self._renew_scratch()
+                # It does not fit, now or at all.
+                self._begin_scratch()
         return self._large_frame(rows)
 
     def _small_frame(self, rows: pa.RecordBatch) -> list[Part]:
@@ -102,8 +104,7 @@ class SegmentEncoder:
         parts[0][place : place + 16] = digest.hexdigest().encode()
         return parts
 
-    def _renew_scratch(self) -> None:
-        self._scratch = pa.allocate_buffer(SCRATCH_BYTES)
+    def _begin_scratch(self) -> None:
         self._scratch_file = pa.FixedSizeBufferWriter(self._scratch)
         self._scratch_writer = _begun(self._scratch_file, self._schema)
 

@@ -137,7 +137,7 @@ _TABLE, _DATA, _STARTS = KEYS.table, KEYS.data, KEYS.starts
 _FAMILY_FIRST, _FAMILIES = len(KEYS.scale), len(FAMILIES)
 
 
-@inner()
+@inlined()
 def is_same(buf, start, stop, data, other, other_stop):
     """Return whether two byte strings are alike."""
     if stop - start != other_stop - other:
@@ -154,7 +154,7 @@ def is_same(buf, start, stop, data, other, other_stop):
     return True
 
 
-@inner()
+@inlined()
 def find_key(buf, start, stop):
     """Return (hash, number of the dialects' key that this is; -1: none)."""
     hashed = _key_hash(buf, start, stop)

@@ -31,7 +31,7 @@ ROWS = 2 * (PAIRS_MAX + 1)
 """The table has room for the pairs of a span and, behind them, of one of its events or links."""
 
 
-@inner()
+@inlined()
 def read_pair(pairs, count, buf, start, end, depth):
     """Read a KeyValue message into row ``count``, at most PAIRS_MAX; return 0, or an error."""
     row = min(count, PAIRS_MAX)
@@ -47,7 +47,7 @@ def read_pair(pairs, count, buf, start, end, depth):
     return 0
 
 
-@inner()
+@inlined()
 def identify(pairs, count, buf, best):
     """Find the number of each pair's key among the dialects'; mark all but the last of pairs that share a key."""
     for word in range(_SEEN_BITS >> 6):

@@ -178,7 +178,7 @@ def first_of(buf, start, end, depth):
     return EMPTY, 0, 0
 
 
-@inner()
+@inlined()
 def consider(best, column, rank, kind_of_column, scale, pair, buf, made, o, kind, a, b, depth, is_first_only):
     """Let a value fill its column if it ranks before what does, and can; return where ``made`` ends, or an error."""
     if rank > best[0, column]:

@@ -142,7 +142,7 @@ def _skip_plain(buf, pos, end, wire):
     return BAD_GROUP if wire == END_GROUP else BAD_TAG
 
 
-@inner()
+@inlined()
 def is_utf8(buf, start, stop):
     """Return whether the bytes are valid UTF-8. Reads up to seven bytes beyond ``stop``."""
     pos = start

@@ -6,7 +6,7 @@ position, in ``a``. Negative kinds are errors, as in ``protobuf``.
 
 import numpy as np
 
-from collector.jit import inner
+from collector.jit import inlined, inner
 from collector.otlp.compiled.hashing import xxh64
 from collector.otlp.compiled.memory import load8, load_double, size_of, store8
 from collector.otlp.compiled.number import NUMBER_BYTES_MAX, put_double, put_integer
@@ -47,7 +47,7 @@ _MINUS_INFINITY = np.frombuffer(b'{"$double":"-Infinity"}', np.uint8)
 _LISTED = np.frombuffer(b'{"$kvlist":[', np.uint8)
 
 
-@inner()
+@inlined()
 def any_value(buf, start, end, depth):
     """Return the value of an AnyValue message at ``depth``: the last of its fields counts; all are checked."""
     kind, a, b = EMPTY, 0, 0
@@ -94,7 +94,7 @@ def any_value(buf, start, end, depth):
     return kind, a, b
 
 
-@inner()
+@inlined()
 def key_value(buf, start, end, depth):
     """Return (key start, key stop, kind, a, b) of a KeyValue message at ``depth``; an error in the first."""
     key_start, key_stop, value_start, value_stop = start, start, start, start
