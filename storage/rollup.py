@@ -1,5 +1,10 @@
 """Spans to session rollup: the additive sums of one batch of spans, and how such sums are added and taken away."""
 
+import os
+
+# Its threads wait for work by turning in circles: sums of a few columns are not worth a core.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
 import polars as pl
 import pyarrow as pa
 

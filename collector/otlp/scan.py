@@ -48,7 +48,7 @@ def scan(bodies: Bodies, found: NDArray[np.int64], workspace: Workspace) -> Scan
 
     Raises TooLargeError where the requests come to more than DECODED_BYTES_MAX together.
     """
-    room_bytes = 2 * int(bodies.stops[-1]) + _BUFFER_BYTES_MIN
+    room_bytes = 2 * int(bodies.stops.max(initial=0)) + _BUFFER_BYTES_MIN
     while True:
         scanned = _try(bodies, found, workspace, room_bytes)
         if scanned is not None:
