@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 
 STOP_SECONDS_MAX = 15.0
-READY_SECONDS_MAX = 60.0
+# The server compiles its decoder at its first start.
+READY_SECONDS_MAX = 180.0
 LAST_LINES = 15
 LINE_BYTES_MAX = 1 << 20
 
