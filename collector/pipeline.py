@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ from collector.request import Format, Outcome, Receipt, Request
 logger = logging.getLogger(__name__)
 
 ROUND_BYTES_MAX = 64 * 1024 * 1024
+DECODED_BYTES_ENOUGH = 128 * 1024 * 1024
 
 _Pending = tuple[Request, Reply]
 _Answer = tuple[Outcome, Reply]
@@ -103,9 +104,19 @@ class Pipeline:
             if future.set_running_or_notify_cancel():
                 by_format[request.format].append((request, future))
         by_table: dict[str, list[_Part]] = defaultdict(list)
+        size_bytes = 0
         for requests in by_format.values():
             for part in self._decode(requests):
                 by_table[part.table].append(part)
+                size_bytes += part.rows.nbytes
+                if size_bytes > DECODED_BYTES_ENOUGH:
+                    # Rows can be many times as large as what they came in: those of a round must not all be held.
+                    self._export_all(by_table)
+                    by_table.clear()
+                    size_bytes = 0
+        self._export_all(by_table)
+
+    def _export_all(self, by_table: Mapping[str, list["_Part"]]) -> None:
         for table, parts in by_table.items():
             self._export(table, parts)
 

@@ -279,3 +279,15 @@ def test_an_outcome_means_that_the_rows_are_on_disk(tmp_path: Path) -> None:
     assert Parts(parts.data.path).count() == 3
     pipeline.stop()
     exporter.stop()
+
+
+def test_a_round_whose_rows_are_many_times_its_bytes_is_exported_in_parts(pipeline: Pipeline, kept: Kept) -> None:
+    resource = {"k": "x" * 1_000_000}
+    sent = [Request(Format.OTLP_PROTOBUF, export(*[span()] * 100, resource=resource), "p") for _ in range(8)]
+
+    futures = in_one_batch(pipeline, kept, sent)
+
+    assert [future.result(60) for future in futures] == [Outcome(100)] * 8
+    batches = [rows for table, rows in kept.batches if table == "spans"]
+    assert sum(rows.num_rows for rows in batches) == 800
+    assert max(rows.nbytes for rows in batches) < 300_000_000
