@@ -42,10 +42,10 @@ has a point or an exponent. What JSON can't say is an object of one key that beg
 `{"$double": "NaN" | "Infinity" | "-Infinity"}`; a map that has such a key itself, or a key twice, is
 `{"$kvlist": [[key, value], …]}`. An empty value is `null`. Of an attribute that is sent twice the last counts.
 
-An attribute that fills a column of its own as it is (`gen_ai.request.model` fills `request_model`) stands there alone, and
-`promoted` says which did: `{"request_model": "gen_ai.request.model"}`. One that had to be converted (a number sent as
-text, seconds made nanoseconds) stands in `attributes` as well. So `attributes` and `promoted` together are all that was
-sent; `GET /traces/{trace_id}` puts them together. Messages that a library spreads over many attributes
+An attribute that fills a column of its own as it is (`gen_ai.request.model` fills `request_model`) stands there alone,
+and `promoted` says which did: `{"request_model": "gen_ai.request.model"}`. One that had to be converted (a number sent
+as text, seconds made nanoseconds) stands in `attributes` as well. So `attributes` and `promoted` together are all that
+was sent; `GET /traces/{trace_id}` puts them together. Messages that a library spreads over many attributes
 (`gen_ai.prompt.0.role`, `gen_ai.prompt.0.content`, …) become one JSON list in `input` or `output`, an object a message;
 `promoted` then has `gen_ai.prompt.*`.
 """
