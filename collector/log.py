@@ -64,7 +64,8 @@ class SegmentLog:
         self._segment_bytes_max = segment_bytes_max
         self._budget = budget
         self._lock = threading.Lock()
-        self._encoder = SegmentEncoder(schema)
+        # Of the active segment, made with it.
+        self._encoder: SegmentEncoder
         self._active: _Segment | None = None
         self._descriptor = -1
         self._opened_at_s: dict[int, float] = {}
@@ -79,16 +80,20 @@ class SegmentLog:
         sync_directory(directory.parent)
 
     def recover(self, *, committed: int) -> None:
-        """Seal what an earlier process left; new segments are numbered beyond it and beyond ``committed``."""
+        """Seal what an earlier process left; new segments are numbered beyond it and beyond ``committed``.
+
+        A segment that an earlier process could not read is taken back where that is possible again.
+        """
+        moved = self._quarantine.moved()
         for number in segment_numbers(self._directory):
             self._next_number = max(self._next_number, number + 1)
-            segment = self._recover_segment(number)
-            if segment is not None:
-                self._budget.add(segment.size_bytes)
-                self._sealed[number] = segment
-                self._opened_at_s[number] = time.monotonic()
-                self._recovered += segment.row_count
+            self._recover(number, committed)
         self._next_number = max(self._next_number, committed + 1)
+        for path in moved:
+            # Its old number may lie before what is committed since, and so would look committed itself.
+            if self._quarantine.move_back(path, segment_path(self._directory, self._next_number), self._schema):
+                self._next_number += 1
+                self._recover(self._next_number - 1, committed)
 
     def append(self, rows: pa.RecordBatch, *, duplicates: int = 0) -> None:
         """Return once the rows are on disk; ``duplicates`` are rows that came with them and are there already.
@@ -209,13 +214,15 @@ class SegmentLog:
         return segment
 
     def _append(self, rows: pa.RecordBatch) -> None:
+        if self._active is None:
+            self._encoder = SegmentEncoder(self._schema)
         frame = self._encoder.frame(rows)
         header = 0 if self._active else len(self._encoder.header)
         size_bytes = sum(map(len, frame))
         self._budget.reserve(header + size_bytes)
         try:
             active = self._active or self._open()
-        except OSError:
+        except Exception:
             self._budget.release(header + size_bytes)
             raise
         try:
@@ -223,7 +230,8 @@ class SegmentLog:
             began = time.perf_counter()
             os.fdatasync(self._descriptor)
             self._last_sync_s = time.perf_counter() - began
-        except OSError:
+        except Exception:
+            # Also where memory ran out: what is appended behind a torn frame might not be found again.
             self._budget.release(size_bytes)
             self._abandon(active)
             raise
@@ -240,7 +248,7 @@ class SegmentLog:
             _write_all(descriptor, [self._encoder.header])
             # The name is not durable without a sync of the folder too.
             sync_directory(self._directory)
-        except OSError:
+        except Exception:
             _close(descriptor)
             self._discard(segment, path)
             raise
@@ -262,9 +270,9 @@ class SegmentLog:
         self._uncut = segment
         self._seal()
         with contextlib.suppress(OSError):
-            if segment.row_count:
-                self._cut_tail()
-            else:
+            # Also where nothing is left then: a power cut may bring a removed file back.
+            self._cut_tail()
+            if not segment.row_count:
                 segment_path(self._directory, segment.number).unlink()
                 self._forget(segment.number)
 
@@ -273,7 +281,6 @@ class SegmentLog:
             _close(self._descriptor)
             self._sealed[self._active.number] = self._active
             self._active, self._descriptor = None, -1
-            self._encoder = SegmentEncoder(self._schema)
 
     def _cut_tail(self) -> None:
         """Cut what a failed append may have left in a segment. Raises OSError where that can't be."""
@@ -284,21 +291,36 @@ class SegmentLog:
                 sync_file(path)
             self._uncut = None
 
-    def _recover_segment(self, number: int) -> _Segment | None:
+    def _recover(self, number: int, committed: int) -> None:
+        segment = self._recover_segment(number, committed)
+        if segment is not None:
+            self._budget.add(segment.size_bytes)
+            self._sealed[number] = segment
+            self._opened_at_s[number] = time.monotonic()
+            self._recovered += segment.row_count
+
+    def _recover_segment(self, number: int, committed: int) -> _Segment | None:
         """Cut a segment's torn tail; None where the disk can't read it, and it was moved away."""
         path = segment_path(self._directory, number)
         reader = SegmentReader(path, self._schema)
         try:
             row_count = sum(frame.rows.num_rows for frame in reader.read() if frame.rows is not None)
         except OSError as error:
-            self._quarantine.move(path, error)
+            self._quarantine.move(path, error, is_committed=number <= committed)
             return None
         size_bytes = path.stat().st_size
         if size_bytes > reader.end:
-            self._quarantine.keep(path, reader.end, size_bytes, "it ends in a torn write")
-            os.truncate(path, reader.end)
-            sync_file(path)
-        return _Segment(number, reader.end, row_count, is_own=False)
+            try:
+                self._quarantine.keep(path, reader.end, size_bytes, "it ends in a torn write")
+                os.truncate(path, reader.end)
+                size_bytes = reader.end
+            except OSError as error:
+                # On a full disk the server must start all the same; it is set aside when the segment is committed.
+                logger.warning("%s ends in a torn write that can't be set aside yet: %s", path, error)
+        # Rows of a process that was killed before its sync may be in memory alone. From here on they are vouched for:
+        # a client that sends them again is told that they are stored.
+        sync_file(path)
+        return _Segment(number, size_bytes, row_count, is_own=False)
 
 
 def _write_all(descriptor: int, parts: list[Part]) -> None:

@@ -4,9 +4,15 @@ import logging
 import os
 from pathlib import Path
 
+import pyarrow as pa
+
 from storage.durability import sync_directory
+from storage.errors import StorageError
+from storage.segments import SUFFIX, SegmentReader
 
 logger = logging.getLogger(__name__)
+
+COMMITTED_SUFFIX = ".committed"
 
 
 class Quarantine:
@@ -39,16 +45,35 @@ class Quarantine:
         self._kept[target] = end - start
         logger.warning("%s: %s; bytes %d to %d were set aside as %s", path, reason, start, end, target)
 
-    def move(self, path: Path, error: OSError) -> None:
-        """Move a whole segment here that the disk can't read."""
+    def move(self, path: Path, error: OSError, *, is_committed: bool) -> None:
+        """Move a whole segment here that the disk can't read; unless its rows are committed, it may come back."""
         self._make_folder()
-        target = self._folder / f"{self._prefix}-{path.name}"
+        target = self._folder / f"{self._prefix}-{path.stem}{COMMITTED_SUFFIX if is_committed else SUFFIX}"
         size_bytes = path.stat().st_size
         path.rename(target)
         sync_directory(path.parent)
         sync_directory(self._folder)
         self._kept[target] = size_bytes
-        logger.error("%s can't be read (%s): it was moved to %s; mend the disk, then move it back", path, error, target)
+        what_next = "its rows are committed" if is_committed else "mend the disk, then start the server anew"
+        logger.error("%s can't be read (%s): it was moved to %s; %s", path, error, target, what_next)
+
+    def moved(self) -> list[Path]:
+        """Return the whole segments that were moved here, by their age."""
+        return sorted(self._folder.glob(f"{self._prefix}-*{SUFFIX}"))
+
+    def move_back(self, path: Path, target: Path, schema: pa.Schema) -> bool:
+        """Move a segment to the place where it is found again; False, with nothing changed, if it can't be read."""
+        try:
+            for _ in SegmentReader(path, schema).read():
+                pass
+            path.rename(target)
+            for folder in (target.parent, path.parent):
+                sync_directory(folder)
+        except (OSError, StorageError) as error:
+            logger.warning("%s can't be taken back: %s", path, error)
+            return False
+        logger.warning("%s can be read again: it was moved back as %s", path, target)
+        return True
 
     def _make_folder(self) -> None:
         self._folder.mkdir(exist_ok=True)

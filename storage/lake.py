@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -70,10 +70,15 @@ class Lake:
         path = self.directory / table.name
         with self._lock_of(table):
             try:
+                self._logs[table.name] = log = TransactionLog(path)
+                log.set_torn_entry_aside()
                 if not (path / "_delta_log").is_dir() or not DeltaTable.is_deltatable(str(path)):
                     self._make(table, path)
-                self._logs[table.name] = log = TransactionLog(path)
                 log.repair()
+                # Also of a table that is there: who made it may have died before it was on disk.
+                log.sync()
+                for folder in (path, path.parent):
+                    sync_directory(folder)
             except _FAILURES as error:
                 raise LakeError(f"table {table.name} can't be made in {path}: {_first_line(error)}") from error
 
@@ -116,6 +121,12 @@ class Lake:
     def transaction(self, table: Table, application: str) -> int:
         """Return the number of the last transaction that an application has made; 0 if none."""
         return self.snapshot(table, application).committed_segment
+
+    def sync(self, table: Table) -> None:
+        """Return when the newest version of the table is on disk, whoever made it."""
+        with self._reading(table) as log:
+            log.refresh()
+            log.sync()
 
     def path(self, table: Table, file: DataFile) -> Path:
         """Return where a file lies on disk."""
@@ -186,11 +197,6 @@ class Lake:
             mode="ignore",
             configuration=CONFIGURATION,
         )
-        log = TransactionLog(path)
-        log.refresh()
-        log.sync()
-        for folder in (path, path.parent):
-            sync_directory(folder)
 
     def _has_segment(self, table: Table, writer_id: str, segment: int) -> bool:
         with self._reading(table) as log:
@@ -264,15 +270,26 @@ class Lake:
                 )
             yield files
         finally:
-            self._remove_uncommitted(paths)
+            self._remove_uncommitted(table, set(paths))
 
-    def _remove_uncommitted(self, paths: Sequence[Path]) -> None:
+    def _remove_uncommitted(self, table: Table, paths: set[Path]) -> None:
+        """Remove those of the files that are not the table's; where that can't be known or done, upkeep does it."""
+        if not self._in_flight_of(paths):
+            return
+        with suppress(LakeError):
+            with self._reading(table) as log:
+                # A commit may have failed after its entry was there.
+                log.refresh()
+                self._land(table, log)
+            for path in self._in_flight_of(paths):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
         with self._lock:
-            uncommitted = self._in_flight & set(paths)
-        for path in uncommitted:
-            path.unlink(missing_ok=True)
+            self._in_flight -= paths
+
+    def _in_flight_of(self, paths: set[Path]) -> set[Path]:
         with self._lock:
-            self._in_flight -= uncommitted
+            return self._in_flight & paths
 
     @contextmanager
     def _reading(self, table: Table) -> Iterator[TransactionLog]:

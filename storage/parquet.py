@@ -67,12 +67,12 @@ def write_file(path: Path, table: Table, chunks: Iterable[pa.Table]) -> WrittenF
 @contextmanager
 def new_file(path: Path) -> Iterator[None]:
     """Make its folders; sync the file and its name when it has been written, remove it where that fails."""
-    new_folders = [folder for folder in (path.parent, path.parent.parent) if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield
         sync_file(path)
-        for folder in dict.fromkeys((path.parent, *(folder.parent for folder in new_folders))):
+        # The folder's own name too: who made the folder may have failed before it was on disk.
+        for folder in (path.parent, path.parent.parent):
             sync_directory(folder)
     except BaseException:
         path.unlink(missing_ok=True)

@@ -126,13 +126,17 @@ class TransactionLog:
         # Only now: entries that the checkpoint replaces are needed until it is on disk.
         table.cleanup_metadata()
 
+    def set_torn_entry_aside(self) -> None:
+        """Set aside the last entry where a power cut tore it. If it is the first, too, there is no table."""
+        last = max(self._entries(), default=None)
+        if last is not None and not _is_whole(self._entry(last)):
+            self._set_aside(self._entry(last), "it is torn, and no segment was removed for it")
+
     def repair(self) -> None:
         """Set aside what a power cut tore at the end of the log; for the start, before anything is written."""
         for draft in self._directory.glob(f"{_DRAFT_PREFIX}*"):
             draft.unlink(missing_ok=True)
-        last = max(self._entries(), default=None)
-        if last is not None and not _is_whole(self._entry(last)):
-            self._set_aside(self._entry(last), "it is torn, and no segment was removed for it")
+        self.set_torn_entry_aside()
         self._state = TableState()
         try:
             self.refresh()

@@ -26,7 +26,7 @@ _BUFFERS = ("attributes", "events", "links", "made")
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """What a scan found: ``rows`` spans, a column of ``cells`` each (``compiled.span`` names its rows).
+    """What a scan found: ``rows`` spans, the first columns of ``cells`` (``compiled.span`` names its rows).
 
     ``offsets`` are where the rows' texts end in ``attributes``, ``events`` and ``links``; ``contexts`` what the spans
     of a scope share; ``rejections`` the first rejected spans of each request.
@@ -98,7 +98,7 @@ def _try(bodies: Bodies, found: NDArray[np.int64], workspace: Workspace, room_by
     rows = int(cursor[at.ROW])
     return Scanned(
         rows=rows,
-        cells=cells[:, :rows],
+        cells=cells,
         offsets=offsets[:, : rows + 1],
         contexts=contexts[:, : int(cursor[at.CONTEXTS])],
         rejections=rejections[1 : 1 + int(rejections[0, 0])],

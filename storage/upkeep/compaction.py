@@ -48,7 +48,7 @@ def compact(rewriter: Rewriter, table: Table, now: datetime) -> int:
     """Merge files where enough have come, until there is nothing to merge; return how many files were merged."""
     merged = 0
     # What can't be replaced has been changed meanwhile, and is looked at in the next round.
-    while (files := next_merge(table, rewriter.lake.files(table), now)) and merge(rewriter, table, files):
+    while (files := next_merge(table, rewriter.files(table), now)) and merge(rewriter, table, files):
         merged += len(files)
     return merged
 

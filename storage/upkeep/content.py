@@ -6,6 +6,7 @@ late to an old day are found.
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ import pyarrow as pa
 from schemas.content import COLUMNS, JSON_COLUMNS, is_content_event, is_content_key
 from schemas.spans import SPANS
 from storage.upkeep.rewrite import Rewriter
+from storage.upkeep.steps import take_all
 
 BARE = "bare"
 
@@ -21,13 +23,12 @@ BARE = "bare"
 def remove_old_content(rewriter: Rewriter, *, days: int, today: date) -> int:
     """Remove content of spans of before that many days; return how many files were rewritten."""
     first_kept = (today - timedelta(days)).isoformat()
-    rewritten = 0
-    for file in rewriter.lake.files(SPANS):
-        day = file.partition["date"]
-        if day is not None and day < first_kept and file.prefix != BARE:
-            removed = rewriter.rewrite(SPANS, [file], operation="UPDATE", change=without_content, prefix=BARE)
-            rewritten += removed is not None
-    return rewritten
+    rewritten = take_all(
+        partial(rewriter.rewrite, SPANS, [file], operation="UPDATE", change=without_content, prefix=BARE)
+        for file in rewriter.lake.files(SPANS)
+        if (day := file.partition["date"]) is not None and day < first_kept and file.prefix != BARE
+    )
+    return sum(removed is not None for removed in rewritten)
 
 
 def without_content(spans: pa.Table) -> pa.Table:
@@ -61,8 +62,13 @@ def _strip_attributes(attributes: Any) -> Any:
         return attributes
     pairs = attributes.get("$kvlist")
     if isinstance(pairs, list) and len(attributes) == 1:
-        return {"$kvlist": [pair for pair in pairs if not is_content_key(str(pair[0]))]}
+        return {"$kvlist": [pair for pair in pairs if not _is_content_pair(pair)]}
     return {key: value for key, value in attributes.items() if not is_content_key(key)}
+
+
+def _is_content_pair(pair: Any) -> bool:
+    # A flat trace may bear an attribute of that name with anything in it: what has no key may be content.
+    return not isinstance(pair, list) or not pair or is_content_key(str(pair[0]))
 
 
 def _strip_events(events: Any) -> Any:

@@ -47,6 +47,8 @@ def complete(lake: Lake) -> None:
     """Take away from the rollup what spans were removed for, where that was begun and not ended."""
     number = lake.transaction(SPANS, APPLICATION)
     if number > lake.transaction(SESSION_ROLLUP, APPLICATION):
+        # Who removed the spans may have died before that was on disk.
+        lake.sync(SPANS)
         path = _path(lake, number)
         if path.exists():
             with pa.ipc.open_file(path) as reader:

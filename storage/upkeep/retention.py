@@ -6,6 +6,7 @@ rewritten, at most once a day for each file.
 """
 
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import orjson
@@ -17,6 +18,7 @@ from schemas.table import TIMESTAMP, Table
 from schemas.tables import TABLES
 from storage.data_file import DataFile
 from storage.upkeep.rewrite import Rewriter
+from storage.upkeep.steps import take_all
 
 AGE_COLUMN = "received_at"
 
@@ -25,10 +27,10 @@ def drop_old_days(rewriter: Rewriter, *, days: int, today: date) -> int:
     """Drop the rows of all tables of before that many days; return how many files went or were rewritten."""
     first_kept = today - timedelta(days)
     return sum(
-        _drop_partitions(rewriter, table, first_kept)
-        if table.partition_by
-        else _drop_received(rewriter, table, first_kept)
-        for table in TABLES
+        take_all(
+            partial(_drop_partitions if table.partition_by else _drop_received, rewriter, table, first_kept)
+            for table in TABLES
+        )
     )
 
 
@@ -46,13 +48,12 @@ def _drop_partitions(rewriter: Rewriter, table: Table, first_kept: date) -> int:
 
 def _drop_received(rewriter: Rewriter, table: Table, first_kept: date) -> int:
     begin = datetime(first_kept.year, first_kept.month, first_kept.day, tzinfo=UTC)
-    count = 0
-    for file in rewriter.lake.files(table):
-        oldest = _oldest(file)
-        if oldest is not None and oldest < begin:
-            removed = rewriter.rewrite(table, [file], operation="DELETE", keep=lambda rows: _is_kept(rows, begin))
-            count += removed is not None
-    return count
+    rewritten = take_all(
+        partial(rewriter.rewrite, table, [file], operation="DELETE", keep=lambda rows: _is_kept(rows, begin))
+        for file in rewriter.lake.files(table)
+        if (oldest := _oldest(file)) is not None and oldest < begin
+    )
+    return sum(removed is not None for removed in rewritten)
 
 
 def _is_kept(rows: pa.Table, begin: datetime) -> NDArray[np.bool_]:

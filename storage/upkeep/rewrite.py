@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -38,6 +39,11 @@ class Rewriter:
     def __init__(self, lake: Lake, stopping: threading.Event) -> None:
         self.lake = lake
         self._stopping = stopping
+        self._unreadable: set[Path] = set()
+
+    def files(self, table: Table) -> list[DataFile]:
+        """Return the files that can be merged: not those that could not be read, for which the others must not wait."""
+        return [file for file in self.lake.files(table) if self.lake.path(table, file) not in self._unreadable]
 
     def rewrite(
         self,
@@ -82,6 +88,9 @@ class Rewriter:
 
         Raises UnlikeError where the files are not of the same columns.
         """
+        for file in files:
+            with self._reading(table, file) as path:
+                pq.read_metadata(path)
 
         def write(path: Path) -> WrittenFile:
             sources = [self.lake.path(table, file) for file in files]
@@ -107,8 +116,7 @@ class Rewriter:
         schema = pa.schema([field for field in table.schema if columns is None or field.name in columns])
         # Texts that repeat are read as codes; not those of the rollup, whose sums are made of the texts.
         types = {field.name: field.type for field in file_schema(table)} if table is not SESSION_ROLLUP else {}
-        path = self.lake.path(table, file)
-        try:
+        with self._reading(table, file) as path:
             metadata = pq.read_metadata(path)
             wanted = [name for name in metadata.schema.to_arrow_schema().names if name in schema.names]
             coded = [name for name in wanted if name in types and pa.types.is_dictionary(types[name])]
@@ -117,7 +125,16 @@ class Rewriter:
                     self._stop_if_told()
                     rows = parquet.read_row_group(group, columns=wanted, use_threads=False)
                     yield _with_all_columns(rows, schema, types, file, parquet.metadata.row_group(group).num_rows)
+
+    @contextmanager
+    def _reading(self, table: Table, file: DataFile) -> Iterator[Path]:
+        """Give the file's path; what can't be read there is a LakeError, and the file is merged no more."""
+        path = self.lake.path(table, file)
+        try:
+            yield path
         except (OSError, pa.ArrowException) as error:
+            if not isinstance(error, MemoryError):
+                self._unreadable.add(path)
             raise LakeError(f"table {table.name}: {file.path} can't be read: {error}") from error
 
     def _stop_if_told(self) -> None:

@@ -5,8 +5,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 from schemas.tables import TABLES
 from storage.errors import StorageError
@@ -17,6 +18,7 @@ from storage.upkeep.corrections import complete
 from storage.upkeep.forget import Progress, forget_customer, resume
 from storage.upkeep.retention import drop_old_days
 from storage.upkeep.rewrite import Rewriter, StoppedError
+from storage.upkeep.steps import take_all
 
 logger = logging.getLogger(__name__)
 
@@ -69,19 +71,17 @@ class Upkeep:
             self._thread = None
 
     def run_once(self) -> None:
-        """Do all that is due now. Raises StorageError, with the tables as they were before the step that failed."""
+        """Do all that is due now. Raises StorageError, with the tables as they were before the step that failed.
+
+        A step that fails keeps none of the others from being taken.
+        """
         with self._working:
-            complete(self._lake)
-            resume(self._rewriter)
-            self._drop_old()
-            self._merge()
-            for table in TABLES:
-                self._lake.remove_unreferenced(table, kept_s=REPLACED_FILES_KEPT_S)
+            take_all(self._tidying())
 
     def merge(self) -> None:
         """Merge files where enough have come. Raises StorageError."""
         with self._working:
-            self._merge()
+            take_all(self._merging())
 
     def forget(self, project: str, customer_id: str, *, progress: Progress = logger.info) -> Mapping[str, int]:
         """Remove a customer's committed rows from all tables and from disk; return how many of each.
@@ -92,16 +92,20 @@ class Upkeep:
             complete(self._lake)
             return forget_customer(self._rewriter, project, customer_id, progress)
 
-    def _drop_old(self) -> None:
+    def _tidying(self) -> Iterator[Callable[[], object]]:
         today = self._now().date()
+        yield partial(complete, self._lake)
+        yield partial(resume, self._rewriter)
         if self._retention_days:
-            drop_old_days(self._rewriter, days=self._retention_days, today=today)
+            yield partial(drop_old_days, self._rewriter, days=self._retention_days, today=today)
         if self._content_retention_days:
-            remove_old_content(self._rewriter, days=self._content_retention_days, today=today)
-
-    def _merge(self) -> None:
+            yield partial(remove_old_content, self._rewriter, days=self._content_retention_days, today=today)
+        yield from self._merging()
         for table in TABLES:
-            compact(self._rewriter, table, self._now())
+            yield partial(self._lake.remove_unreferenced, table, kept_s=REPLACED_FILES_KEPT_S)
+
+    def _merging(self) -> Iterator[Callable[[], object]]:
+        return (partial(compact, self._rewriter, table, self._now()) for table in TABLES)
 
     def _run(self) -> None:
         _yield_to_others()
@@ -110,8 +114,9 @@ class Upkeep:
         while not self._stopping.wait(self._interval_s):
             try:
                 if time.monotonic() - tidied_at_s >= TIDY_INTERVAL_S:
-                    self.run_once()
+                    # Also where it fails: meanwhile files are merged.
                     tidied_at_s = time.monotonic()
+                    self.run_once()
                 else:
                     self.merge()
                 failing = False

@@ -15,6 +15,7 @@ from lake_parts import encoded, read_rows
 from tmpfs import Disk, mounted
 
 import collector.log
+import collector.quarantine
 from collector.accounting import RowCounts
 from collector.component import LogFullError
 from collector.log import SegmentLog
@@ -357,3 +358,152 @@ def test_a_clock_that_is_set_back_or_ahead_does_not_seal_early_or_late(
     time.sleep(0.02)
     log.seal(older_than_s=0.01)
     assert log.sealed() == [1]
+
+
+def test_a_segment_that_can_be_read_again_comes_back_under_a_new_number(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(folder)
+    for number in (1, 2):
+        log.append(rows(number))
+        log.seal()
+    unreadable = (segment_path(folder, 1), folder.parent / "quarantine" / f"numbers-{segment_path(folder, 1).name}")
+
+    class Reader(SegmentReader):
+        def read(self, **options: Any) -> Iterator[Any]:
+            if self._path in unreadable:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().read(**options)
+
+    with monkeypatch.context() as patched:
+        for module in (collector.log, collector.quarantine):
+            patched.setattr(module, "SegmentReader", Reader)
+        assert committed(opened(folder)) == [2]
+        assert committed(opened(folder)) == []
+    # By now the lake has the second, and would take the first for one that it has too.
+    mended = SegmentLog(folder, SCHEMA, segment_bytes_max=MIB, budget=LogBudget(folder.parent, bytes_max=MIB))
+    mended.recover(committed=2)
+
+    assert mended.sealed() == [3]
+    assert committed(mended) == [1]
+    assert list((folder.parent / "quarantine").iterdir()) == []
+
+
+def test_a_committed_segment_that_can_t_be_read_does_not_come_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(folder)
+    log.append(rows(1))
+    log.seal()
+
+    class Reader(SegmentReader):
+        def read(self, **options: Any) -> Iterator[Any]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(collector.log, "SegmentReader", Reader)
+        again = SegmentLog(folder, SCHEMA, segment_bytes_max=MIB, budget=LogBudget(folder.parent, bytes_max=MIB))
+        again.recover(committed=1)
+
+    assert committed(opened(folder)) == []
+    assert [path.name for path in (folder.parent / "quarantine").iterdir()] == ["numbers-000000000001.committed"]
+
+
+def test_what_a_killed_process_wrote_is_synced_before_it_is_vouched_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(folder).append(rows(1))
+    inode = segment_path(folder, 1).stat().st_ino
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert opened(folder).accounting() == RowCounts(recovered=1, in_log=1)
+
+    assert inode in synced
+
+
+def test_a_torn_tail_keeps_no_server_from_starting_on_a_full_disk(disk: Disk) -> None:
+    folder = disk.path / "log" / "numbers"
+    opened(folder).append(rows(1))
+    path = segment_path(folder, 1)
+    with path.open("ab") as file:
+        file.write(b"torn")
+    disk.fill()
+
+    log = opened(folder)
+    assert log.accounting() == RowCounts(recovered=1, in_log=1)
+    with pytest.raises(OSError, match="No space left"):
+        log.rows(1)
+    disk.empty()
+
+    assert committed(log) == [1]
+    assert log.accounting() == RowCounts(recovered=1, committed=1)
+    assert [kept.read_bytes() for kept in (folder.parent / "quarantine").iterdir()] == [b"torn"]
+    assert log._budget.bytes == 0
+
+
+def test_where_memory_ends_in_the_middle_of_a_write_nothing_of_it_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(folder)
+    log.append(rows(1))
+
+    def torn(descriptor: int, parts: list[Any]) -> int:
+        os.write(descriptor, b"".join(parts)[:-101])
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "writev", torn)
+        with pytest.raises(MemoryError):
+            log.append(rows(2))
+    log.append(rows(3))
+
+    assert numbers(folder) == [1, 3]
+    assert log._budget.bytes == sum(path.stat().st_size for path in folder.iterdir())
+    assert committed(opened(folder)) == [1, 3]
+
+
+def test_without_memory_for_the_next_segment_what_is_on_disk_is_acknowledged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(folder, segment_bytes_max=1)
+    encoder = SegmentEncoder
+
+    def out_of_memory(_: pa.Schema) -> SegmentEncoder:
+        raise MemoryError
+
+    made = iter([encoder, out_of_memory, encoder])
+    monkeypatch.setattr(collector.log, "SegmentEncoder", lambda schema: next(made)(schema))
+    log.append(rows(1))
+    with pytest.raises(MemoryError):
+        log.append(rows(2))
+    log.append(rows(2))
+
+    assert numbers(folder) == [1, 2]
+    assert log.sealed() == [1, 2]
+
+
+def test_a_refused_first_frame_is_cut_before_its_file_is_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = opened(folder)
+    Broken(monkeypatch, "fdatasync")
+    removed: list[bytes] = []
+    unlink = os.unlink
+
+    def noted(path: Path, **options: Any) -> None:
+        removed.append(Path(path).read_bytes())
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", noted)
+    with pytest.raises(LogFullError):
+        log.append(rows(1))
+
+    # A power cut may bring the file back as it was.
+    (content,) = removed
+    back = segment_path(folder, 7)
+    back.write_bytes(content)
+    assert committed(opened(folder)) == []

@@ -480,3 +480,87 @@ def test_the_log_says_between_what_the_values_of_a_file_lie(lake: Lake) -> None:
     assert (found["min.project"], found["max.project"]) == ("b", "é")
     assert (found["min.config_key"], found["max.config_key"]) == ("config", "config")
     assert found["min.start_time"] == found["max.start_time"] == rows[0]["start_time"][0].as_py()
+
+
+def test_an_error_after_the_entry_was_made_costs_no_file(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = Path.hardlink_to
+    failures = iter([True])
+
+    def made_and_failed(self: Path, target: Path) -> None:
+        link(self, target)
+        if next(failures, False):
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "hardlink_to", made_and_failed)
+    with pytest.raises(LakeError, match="Input/output error"):
+        lake.commit(SPANS, table(span_rows(1, 2)), writer_id="w", segment=1)
+
+    assert not lake.commit(SPANS, table(span_rows(1, 2)), writer_id="w", segment=1)
+    assert rows_in(lake, SPANS) == 2
+
+
+def test_a_file_that_can_t_be_removed_is_left_to_upkeep_and_hides_no_error(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(what: str) -> Callable[..., None]:
+        def fail(path: Path, *_: object, **__: object) -> None:
+            if path.suffix in {".parquet", ".json"}:
+                raise OSError(30, f"no {what}")
+
+        return fail
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "hardlink_to", failing("link"))
+        patched.setattr(Path, "unlink", failing("removal"))
+        with pytest.raises(LakeError, match="no link"):
+            lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+
+    assert lake.remove_unreferenced(SPANS, kept_s=0) == 1
+
+
+def test_a_folder_made_by_a_write_that_failed_is_synced_by_the_next(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+    failures = iter([True])
+    synced: list[Path] = []
+
+    def failing(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.suffix == ".parquet" and next(failures, False):
+            raise OSError(5, "Input/output error")
+        fsync(descriptor)
+        synced.append(path)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(LakeError):
+        lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+    lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+
+    assert lake.directory / "spans" in synced
+
+
+@pytest.mark.parametrize("cut_at", range(1, 5))
+def test_a_power_cut_after_a_table_that_a_killed_process_made_loses_nothing(
+    disk: Disk, tmp_path: Path, cut_at: int
+) -> None:
+    disk.cut_at = cut_at
+    with pytest.raises(PowerCut):
+        made(Lake(disk.root), SPANS)
+    disk.cut_at = 0
+    # Killed, that is: all it wrote is still there, though it was not synced.
+    lake = made(Lake(disk.root), SPANS)
+    assert lake.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+
+    after = made(Lake(disk.after_power_cut(tmp_path / "after")), SPANS)
+
+    assert rows_in(after, SPANS) == 1
+
+
+def test_a_table_whose_first_entry_is_torn_is_made_anew(lake: Lake) -> None:
+    (lake.directory / "spans" / "_delta_log" / f"{0:020}.json").write_bytes(b"")
+
+    again = made(Lake(lake.directory), SPANS)
+
+    assert again.commit(SPANS, table(span_rows(1)), writer_id="w", segment=1)
+    assert rows_in(again, SPANS) == 1

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from schemas.session_rollup import ROLLUP_KEYS, SESSION_ROLLUP
 from schemas.spans import SPANS
-from storage.rollup import session_rollup
+from storage.rollup import added as added_up
+from storage.rollup import negated, session_rollup
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SUMS = [name for name in SESSION_ROLLUP.schema.names if name not in (*ROLLUP_KEYS, "first_time", "last_time")]
@@ -133,3 +134,14 @@ def test_the_rollups_of_parts_add_up_to_that_of_the_whole(parts: list[list[dict[
     for key, total in of_whole.items():
         for name, value in total.items():
             assert of_parts[key][name] == (pytest.approx(value) if isinstance(value, float) else value)
+
+
+def test_a_call_less_another_is_not_nothing() -> None:
+    kept, taken_away = (session_rollup(table([CALL | {"duration_ns": ms * 1_000_000}])) for ms in (100, 900))
+
+    # As when a merge finds a call and a correction, and not the call that the correction is of.
+    part = added_up(pa.concat_tables([kept, negated(taken_away)]))
+    (row,) = added_up(pa.concat_tables([part, taken_away])).to_pylist()
+
+    assert (row["calls"], row["latency_ms_sum"], row["latency_ms_sumsq"]) == (1, 100.0, 10_000.0)
+    assert added_up(pa.concat_tables([kept, negated(kept)])).num_rows == 0

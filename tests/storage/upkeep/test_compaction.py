@@ -19,10 +19,13 @@ from upkeep_lake import NOW, TODAY, UpkeepLake, day
 from schemas.exposures import EXPOSURES
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
+from storage import transaction_log
 from storage.data_file import DataFile
+from storage.errors import LakeError
 from storage.rollup import session_rollup
 from storage.upkeep import compaction
 from storage.upkeep.compaction import FILES_A_MERGE, FULL_BYTES, MERGED_BYTES_MAX, compact, merge, next_merge
+from storage.upkeep.corrections import complete
 
 
 @pytest.fixture
@@ -321,3 +324,42 @@ def test_while_files_are_merged_and_committed_every_reader_sees_every_row_once(l
     assert lake.numbers() == list(range(80))
     assert lake.rollup_is_fresh()
     assert lake.file_count() < 40
+
+
+def test_spans_are_gone_for_good_before_the_rollup_is_corrected_for_them(
+    lake: UpkeepLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(FILES_A_MERGE):
+        lake.commit_spans(1, number + 10)
+
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transaction_log, "sync_directory", killed)
+        with pytest.raises(KeyboardInterrupt):
+            compact(lake.rewriter, SPANS, NOW)
+    again = UpkeepLake(lake.lake.directory)
+    synced: list[Path] = []
+    monkeypatch.setattr(transaction_log, "sync_directory", synced.append)
+
+    complete(again.lake)
+
+    assert synced == [again.lake.directory / name / "_delta_log" for name in ("spans", "session_rollup")]
+    assert again.rollup_is_fresh()
+
+
+def test_a_damaged_file_that_is_not_read_by_rows_is_left_out_too(
+    lake: UpkeepLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "LARGE_BYTES", 1)
+    for number in range(FILES_A_MERGE + 1):
+        lake.commit(EXPOSURES, exposure_rows(number))
+    path = lake.lake.path(EXPOSURES, lake.lake.files(EXPOSURES)[0])
+    path.write_bytes(bytes(path.stat().st_size))
+
+    with pytest.raises(LakeError, match="can't be read"):
+        compact(lake.rewriter, EXPOSURES, NOW)
+
+    assert compact(lake.rewriter, EXPOSURES, NOW) == FILES_A_MERGE
+    assert lake.file_count(EXPOSURES) == 2

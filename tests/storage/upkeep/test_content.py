@@ -132,3 +132,10 @@ def test_merged_files_without_content_are_known_as_such(lake: UpkeepLake) -> Non
     assert compact(lake.rewriter, SPANS, NOW) == FILES_A_MERGE
 
     assert remove_old_content(lake.rewriter, days=7, today=TODAY) == 0
+
+
+@pytest.mark.parametrize("item", [5, None, {}, [], "text", ["input.value", SAID]], ids=json.dumps)
+def test_of_a_list_that_a_client_made_look_like_pairs_only_pairs_stay(item: Any) -> None:
+    kept = stripped(attributes=json.dumps({"$kvlist": [item, ["tenant", "acme"]]}))["attributes"]
+
+    assert json.loads(kept) == {"$kvlist": [["tenant", "acme"]]}

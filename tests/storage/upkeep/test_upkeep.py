@@ -104,13 +104,14 @@ def test_replaced_files_go_when_nobody_reads_them_any_more(lake: UpkeepLake, mon
 def test_a_full_disk_fails_a_merge_and_the_next_one_succeeds(lake: UpkeepLake) -> None:
     for number in range(FILES_A_MERGE):
         lake.commit_spans(number, input="x" * 20_000 + os.urandom(20_000).hex())
-    before = set(lake.lake.directory.rglob("*.parquet"))
+    folder = lake.lake.directory / "spans"
+    before = set(folder.rglob("*.parquet"))
     upkeep = Upkeep(lake.lake)
 
     with file_size_limit(30_000), pytest.raises((LakeError, OSError)):
         upkeep.run_once()
 
-    assert set(lake.lake.directory.rglob("*.parquet")) == before
+    assert set(folder.rglob("*.parquet")) == before
     upkeep.run_once()
     assert lake.file_count() == 1
     assert lake.numbers() == list(range(FILES_A_MERGE))
@@ -177,3 +178,45 @@ def test_a_query_whose_file_is_removed_is_told_to_ask_again(tmp_path: Path) -> N
 
 def rows_table(batch: pa.RecordBatch) -> pa.Table:
     return pa.Table.from_batches([batch])
+
+
+def damage_oldest(lake: UpkeepLake) -> None:
+    oldest = min(lake.lake.files(SPANS), key=lambda file: file.partition["date"] or "")
+    path = lake.lake.path(SPANS, oldest)
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def test_a_damaged_file_keeps_no_other_from_being_merged_or_stripped(lake: UpkeepLake) -> None:
+    for days_ago in (40, 31, 30):
+        lake.commit_spans(days_ago, date=day(days_ago), input="said")
+    for number in range(FILES_A_MERGE):
+        lake.commit_spans(number, input="said")
+    damage_oldest(lake)
+    upkeep = Upkeep(lake.lake, content_retention_days=10, now=lambda: NOW)
+
+    for _ in range(2):
+        with pytest.raises(LakeError, match="can't be read"):
+            upkeep.run_once()
+
+    files = lake.lake.files(SPANS)
+    assert sorted(file.prefix for file in files if file.partition["date"] != NOW.date().isoformat()) == [
+        "bare",
+        "bare",
+        "part",
+    ]
+    assert len(files) == 4
+
+
+def test_a_step_that_fails_keeps_no_other_from_being_taken(lake: UpkeepLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.commit_spans(1, date=day(50))
+    for number in range(FILES_A_MERGE):
+        lake.commit_spans(number)
+
+    def failing(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(upkeep_module, "resume", failing)
+    with pytest.raises(ZeroDivisionError):
+        Upkeep(lake.lake, retention_days=30, now=lambda: NOW).run_once()
+
+    assert [file.partition["date"] for file in lake.lake.files(SPANS)] == [NOW.date().isoformat()]
