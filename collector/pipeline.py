@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -80,7 +81,19 @@ class Pipeline:
         while running:
             pending, running = self._take()
             if pending:
-                self._process(pending)
+                self._process_all(pending)
+
+    def _process_all(self, pending: list[_Pending]) -> None:
+        try:
+            self._process(pending)
+        except Exception:
+            # Nobody foresaw it; without this thread nothing would ever be taken again.
+            logger.exception("a round of requests could not be processed")
+            error = RetryableError("the server failed to process the request")
+            for _, reply in pending:
+                # Those that are answered stay so.
+                with suppress(Exception):
+                    reply.set_exception(error)
 
     def _take(self) -> tuple[list[_Pending], bool]:
         """Return all that waits, at least one request, up to ROUND_BYTES_MAX; and whether to go on."""

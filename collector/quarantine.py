@@ -13,13 +13,15 @@ from storage.segments import SUFFIX, SegmentReader
 logger = logging.getLogger(__name__)
 
 COMMITTED_SUFFIX = ".committed"
+_FOLDER = "quarantine"
+_SEARCHED_BYTES = 16 * 1024 * 1024
 
 
 class Quarantine:
     """The folder ``quarantine/`` beside the logs; file names say which bytes of which segment they hold."""
 
     def __init__(self, log_directory: Path) -> None:
-        self._folder = log_directory.parent / "quarantine"
+        self._folder = log_directory.parent / _FOLDER
         self._prefix = log_directory.name
         self._kept: dict[Path, int] = {}
 
@@ -78,3 +80,22 @@ class Quarantine:
     def _make_folder(self) -> None:
         self._folder.mkdir(exist_ok=True)
         sync_directory(self._folder.parent)
+
+
+def quarantined_files_with(log_directory: Path, text: str) -> list[Path]:
+    """Return the files in quarantine that hold a text anywhere, or that can't be read and so may hold it."""
+    return [path for path in sorted((log_directory / _FOLDER).glob("*")) if _may_hold(path, text.encode())]
+
+
+def _may_hold(path: Path, wanted: bytes) -> bool:
+    found = b""
+    try:
+        with path.open("rb") as file:
+            while part := file.read(_SEARCHED_BYTES):
+                # What lies across the border of two parts is in their ends.
+                found = found[-len(wanted) :] + part
+                if wanted in found:
+                    return True
+    except OSError:
+        return True
+    return False

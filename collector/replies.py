@@ -105,6 +105,9 @@ class _Waiting:
         self.set_answer(exception)
 
     def set_answer(self, answer: Outcome | CollectorError) -> None:
+        """Answer; the first answer stays."""
+        if hasattr(self, "answer"):
+            return
         self._share.release()
         self.answer = answer
         self._replies.deliver(self)

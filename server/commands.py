@@ -161,6 +161,8 @@ class Forget(BaseModel):
             job = _get(url, f"/customers/forget/{job['id']}", self.api_key)
         if job["state"] == "failed":
             raise CommandError(job["error"])
+        if job["progress"] != shown:
+            warn(job["progress"])
         rows: dict[str, int] = job["rows"]
         return rows
 

@@ -1,21 +1,25 @@
-"""Forgetting a customer in a data directory that no server uses: commits what is in its log, then removes the rows."""
+"""Forgetting a customer: commits what is in the log, removes the rows, tells what of theirs may lie in quarantine."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from collector.exporters.lake import LakeExporter
+from collector.quarantine import quarantined_files_with
 from collector.window import SpanWindow
 from schemas.spans import SPANS
 from server.errors import CommandError
-from server.serve import commit_log
 from server.settings import ServerSettings
 from storage.data_directory import DataDirectory
+from storage.errors import LakeError
 from storage.lake import Lake
 from storage.upkeep.upkeep import Upkeep
 
 
 def forget_in_files(path: Path, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
-    """Remove a customer's rows; return how many of each table. Raises CommandError, StorageError."""
+    """Remove a customer's rows from a data directory that no server uses; return how many of each table.
+
+    Raises CommandError, StorageError.
+    """
     data = DataDirectory(path)
     if not data.lake.is_dir():
         raise CommandError(f"{data.path} is no data directory: start a server there first, or name one by --data-dir")
@@ -25,12 +29,42 @@ def forget_in_files(path: Path, project: str, customer_id: str, progress: Callab
         exporter = _exporter(lake, data)
         exporter.start()
         try:
-            commit_log(exporter)
-            return Upkeep(lake).forget(project, customer_id, progress=progress)
+            return forget(exporter, Upkeep(lake), data, project, customer_id, progress)
         finally:
             exporter.stop()
     finally:
         data.unlock()
+
+
+def forget(
+    exporter: LakeExporter,
+    upkeep: Upkeep,
+    data: DataDirectory,
+    project: str,
+    customer_id: str,
+    progress: Callable[[str], None],
+) -> Mapping[str, int]:
+    """Remove a customer's rows, also those that are not committed yet; return how many of each table.
+
+    The last progress names the files in quarantine that hold their id: whose rows are in these nobody can tell.
+    Raises StorageError.
+    """
+    progress("committing what is in the log")
+    commit_log(exporter)
+    rows = upkeep.forget(project, customer_id, progress=progress)
+    left = quarantined_files_with(data.log, customer_id)
+    if left:
+        names = ", ".join(path.name for path in left)
+        progress(f"left in quarantine, where damaged rows of theirs may be: remove {names} from {left[0].parent}")
+    return rows
+
+
+def commit_log(exporter: LakeExporter) -> None:
+    """Commit all that is in the log. Raises LakeError where that fails."""
+    exporter.flush()
+    for table, status in exporter.status()["tables"].items():
+        if status["commits"]["failing_for_s"]:
+            raise LakeError(f"table {table} can't be committed to: {status['commits']['last_error']}; try again then")
 
 
 def _exporter(lake: Lake, data: DataDirectory) -> LakeExporter:

@@ -29,12 +29,13 @@ from collector.window import SpanWindow
 from schemas.project import DEFAULT_PROJECT
 from server.allocator import keep_freed_memory
 from server.errors import CommandError
+from server.forget import forget
 from server.guard import LocalGuard
 from server.settings import ServerSettings, is_loopback, split_address
 from storage import sql as statements
 from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
-from storage.errors import LakeError, StorageError
+from storage.errors import StorageError
 from storage.hot import HotRows
 from storage.lake import Lake
 from storage.recent_spans import recent_spans
@@ -50,6 +51,7 @@ class Parts:
     """The parts of one server, made in the order of their dependencies and stopped in the reverse order."""
 
     def __init__(self, settings: ServerSettings, data: DataDirectory) -> None:
+        self._data = data
         self.registry = Registry(data.registry_url)
         lake = Lake(data.lake)
         writer_id = data.writer_id()
@@ -84,9 +86,7 @@ class Parts:
 
     def forget(self, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
         """Remove a customer's rows, also those that are not committed yet; return how many of each table."""
-        progress("committing what is in the log")
-        commit_log(self.exporter)
-        return self.upkeep.forget(project, customer_id, progress=progress)
+        return forget(self.exporter, self.upkeep, self._data, project, customer_id, progress)
 
     def stop(self) -> None:
         """Answer what was taken, commit it, close; each step is taken, whatever befalls the others."""
@@ -150,14 +150,6 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
             **fallom_http.handlers(parts.replies, parts.admission, bodies, parts.registry.knows_config),
         },
     )
-
-
-def commit_log(exporter: LakeExporter) -> None:
-    """Commit all that is in the log. Raises LakeError where that fails."""
-    exporter.flush()
-    for table, status in exporter.status()["tables"].items():
-        if status["commits"]["failing_for_s"]:
-            raise LakeError(f"table {table} can't be committed to: {status['commits']['last_error']}; try again then")
 
 
 def newest_receipt(engine: DuckDBEngine) -> int:

@@ -255,7 +255,7 @@ def _errors() -> Iterator[None]:
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         if any(sign in str(error) for sign in _FILE_IS_GONE):
             raise QueryInterruptedError(
-                "stopped: a file that it read was removed, since a customer was forgotten; ask again"
+                "stopped: a file that it read is gone, as it is when a customer is forgotten; ask again"
             ) from error
         # What fails while rows are fetched comes through Arrow, as an OSError.
         raise QueryRefusedError(str(error)) from error

@@ -164,6 +164,14 @@ def test_a_failure_that_nobody_foresaw_is_retryable_and_ends_nothing(pipeline: P
     assert pipeline.submit(trace(3)).result(10) == Outcome(1)
 
 
+def test_a_failure_outside_of_any_step_ends_nothing_either(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "_decode", lambda requests: 1 / 0)
+    assert isinstance(pipeline.submit(trace(1)).exception(10), RetryableError)
+
+    monkeypatch.undo()
+    assert pipeline.submit(trace(2)).result(10) == Outcome(1)
+
+
 def test_a_request_whose_rows_can_t_be_made_a_batch_fails_alone_and_for_good(
     pipeline: Pipeline, kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,23 @@ def test_without_a_server_rows_in_the_log_are_forgotten_too(server: ServerProces
     assert customers(server.start()) == ["bob"]
 
 
+def test_files_in_quarantine_that_hold_the_customer_s_id_are_named(server: ServerProcess) -> None:
+    send(server, "ann")
+    quarantine = server.data_dir / "log" / "quarantine"
+    quarantine.mkdir()
+    (quarantine / "spans-000000000001-0.bytes").write_bytes(b"damaged rows of ann")
+    (quarantine / "spans-000000000002-0.bytes").write_bytes(b"damaged rows of bob")
+
+    done = run("--customer", "ann", "--url", server.url)
+    server.kill()
+    without_server = run("--customer", "ann", "--data-dir", server.data_dir)
+
+    for told in (done.stderr, without_server.stderr):
+        assert "left in quarantine" in told
+        assert "spans-000000000001-0.bytes" in told
+        assert "spans-000000000002-0.bytes" not in told
+
+
 def test_an_unknown_removal_is_not_found(server: ServerProcess) -> None:
     status, answer = server.get("/customers/forget/nothing")
 
