@@ -1,6 +1,7 @@
 """The lake exporter: batches into the log, synced; then, in the background, each sealed segment into the lake."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,11 +22,17 @@ from storage.lake import Lake
 
 logger = logging.getLogger(__name__)
 
+# One is committed while the next is filled.
+PACED_FROM_SEGMENTS = 2
+PACE_S = 0.01
+PACE_S_MAX = 0.1
+
 
 class LakeExporter:
     """Makes rows durable and visible in ``consume``, and commits them within ``flush_interval_s``.
 
-    Where committing falls behind, the log grows up to ``log_bytes_max``; from there on ``consume`` refuses.
+    Where committing falls behind, ``consume`` returns later. Where it fails, the log grows up to ``log_bytes_max``;
+    from there on ``consume`` refuses.
     """
 
     def __init__(
@@ -88,8 +95,7 @@ class LakeExporter:
         else:
             self._logs[table].append(rows)
             stored = rows.num_rows
-        if self._logs[table].sealed():
-            self._committers[table].wake()
+        self._pace(table)
         return stored
 
     def accounting(self) -> dict[str, RowCounts]:
@@ -110,6 +116,17 @@ class LakeExporter:
                 for table in self._logs
             },
         }
+
+    def _pace(self, table: str) -> None:
+        """Wait a moment where commits fall behind: who waits for an answer sends no faster than is committed.
+
+        Else the log would grow up to its limit, and all be refused, while the processor is busy with taking more.
+        """
+        waiting = len(self._logs[table].sealed())
+        if waiting:
+            self._committers[table].wake()
+        if waiting > PACED_FROM_SEGMENTS and not self._committers[table].status().failing_for_s:
+            time.sleep(min((waiting - PACED_FROM_SEGMENTS) * PACE_S, PACE_S_MAX))
 
     def _consume_spans(self, rows: pa.RecordBatch) -> int:
         fresh = self._window.fresh(rows)

@@ -6,7 +6,8 @@ files a level beside those that are large enough. A day that is over and at rest
 
 Small files are merged by their rows: these are read in bounded chunks, and each chunk is sorted anew and becomes a row
 group. Of files that are large already, so are the row groups, each sorted by itself: they are copied as they are, which
-costs a twentieth, so that merging keeps up with the ingest that it runs beside.
+costs a twentieth, so that merging keeps up with the ingest that it runs beside. Parts of the rollup, which are added up
+where they are small, are added up again when their day is at rest.
 
 Which spans are the same is found from the column of content hashes alone: only those whose hash comes twice are looked
 at. Duplicates in files that are never merged with each other stay: the day's rest brings them together, up to
@@ -35,8 +36,9 @@ FILES_A_MERGE = 8
 FILES_A_MERGE_MAX = 64
 LEVEL_FACTOR_BITS = 3
 SMALLEST_LEVEL_BYTES = 16 * 1024
-# From here on a file's row groups are of a good size.
+# From here on a file's row groups are of a good size: tens of thousands of rows.
 LARGE_BYTES = 4 * 1024 * 1024
+LARGE_ROLLUP_BYTES = 512 * 1024
 FULL_BYTES = 128 * 1024 * 1024
 MERGED_BYTES_MAX = 512 * 1024 * 1024
 # Its sums are made in memory, all at once.
@@ -48,7 +50,7 @@ def compact(rewriter: Rewriter, table: Table, now: datetime) -> int:
     """Merge files where enough have come, until there is nothing to merge; return how many files were merged."""
     merged = 0
     # What can't be replaced has been changed meanwhile, and is looked at in the next round.
-    while (files := next_merge(table, rewriter.files(table), now)) and merge(rewriter, table, files):
+    while (files := next_merge(table, rewriter.files(table), now)) and merge(rewriter, table, files, now):
         merged += len(files)
     return merged
 
@@ -64,7 +66,7 @@ def next_merge(table: Table, files: Sequence[DataFile], now: datetime) -> list[D
     for date, of_partition in partitions.items():
         if date is not None and _is_at_rest(date, of_partition, now):
             # The small ones first, that the others need not be read for their sake.
-            candidates = [[file for file in of_partition if _is_small(file)], of_partition]
+            candidates = [[file for file in of_partition if _is_small(table, file)], of_partition]
         else:
             levels = sorted(_levels(of_partition).items())
             candidates = [of_level for _, of_level in levels if len(of_level) >= FILES_A_MERGE]
@@ -74,12 +76,12 @@ def next_merge(table: Table, files: Sequence[DataFile], now: datetime) -> list[D
     return []
 
 
-def merge(rewriter: Rewriter, table: Table, files: Sequence[DataFile]) -> bool:
-    """Replace the files by one; False where they have changed meanwhile."""
+def merge(rewriter: Rewriter, table: Table, files: Sequence[DataFile], now: datetime) -> bool:
+    """Replace the files, of one partition, by one; False where they have changed meanwhile."""
     prefixes = {file.prefix for file in files}
     prefix = prefixes.pop() if len(prefixes) == 1 else PREFIX
     unique = _unique_rows(rewriter, table, files)
-    if unique is None and table is not SESSION_ROLLUP and sum(_is_small(file) for file in files) <= 1:
+    if unique is None and not _is_worth_its_rows(table, files, now):
         with suppress(UnlikeError):
             return rewriter.concatenate(table, files, prefix=prefix)
     removed = rewriter.rewrite(
@@ -92,6 +94,13 @@ def merge(rewriter: Rewriter, table: Table, files: Sequence[DataFile]) -> bool:
         data_change=False,
     )
     return removed is not None
+
+
+def _is_worth_its_rows(table: Table, files: Sequence[DataFile], now: datetime) -> bool:
+    """Whether a merge should take the rows anew: of small row groups; of the rollup's when no more come, to sum up."""
+    date = files[0].partition.get("date")
+    is_last = table is SESSION_ROLLUP and date is not None and _is_at_rest(date, files, now)
+    return is_last or sum(_is_small(table, file) for file in files) > 1
 
 
 def _unique_rows(rewriter: Rewriter, table: Table, files: Sequence[DataFile]) -> NDArray[np.bool_] | None:
@@ -133,8 +142,8 @@ def _in_turn(mask: NDArray[np.bool_]) -> Keep:
     return keep
 
 
-def _is_small(file: DataFile) -> bool:
-    return file.size_bytes < LARGE_BYTES
+def _is_small(table: Table, file: DataFile) -> bool:
+    return file.size_bytes < (LARGE_ROLLUP_BYTES if table is SESSION_ROLLUP else LARGE_BYTES)
 
 
 def _levels(files: Sequence[DataFile]) -> dict[int, list[DataFile]]:

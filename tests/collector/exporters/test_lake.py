@@ -13,6 +13,8 @@ import pyarrow as pa
 import pytest
 from lake_parts import Parts, crash, exposure_rows, file_size_limit, span_rows
 
+from collector import exporters
+from collector.committer import Committer
 from collector.component import LogFullError
 from collector.window import SpanWindow
 from schemas.exposures import EXPOSURES
@@ -239,6 +241,33 @@ def test_a_log_that_is_full_takes_rows_again_once_it_is_committed(parts: Parts) 
     exporter.stop()
 
     assert parts.counts() == (2, 2)
+
+
+def test_while_commits_are_slow_answers_come_later_and_while_they_fail_they_do_not(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each batch is a segment, and none is committed before it is told.
+    exporter = parts.exporter(segment_bytes_max=1)
+    monkeypatch.setattr(Committer, "wake", lambda committer: None)
+    exporter.start()
+    waits_s: list[float] = []
+    monkeypatch.setattr(exporters.lake.time, "sleep", waits_s.append)
+    for number in range(20):
+        exporter.consume("spans", span_rows(number))
+
+    free = exporters.lake.PACED_FROM_SEGMENTS
+    assert len(waits_s) == 20 - free
+    assert waits_s == sorted(waits_s)
+    assert 0 < waits_s[0] < waits_s[-1] == exporters.lake.PACE_S_MAX
+
+    log = parts.data.lake / "spans" / "_delta_log"
+    log.rename(log.with_name("away"))
+    exporter.flush()
+    exporter.consume("spans", span_rows(100))
+    assert len(waits_s) == 20 - free
+    log.with_name("away").rename(log)
+    exporter.stop()
+    assert parts.counts() == (21, 21)
 
 
 def test_while_the_lake_can_t_be_written_rows_stay_visible_and_are_committed_later(parts: Parts) -> None:

@@ -105,6 +105,26 @@ def test_the_parts_of_the_rollup_become_sums(lake: UpkeepLake) -> None:
     assert lake.rollup_is_fresh()
 
 
+def test_large_parts_of_the_rollup_are_added_up_when_their_day_is_at_rest(
+    lake: UpkeepLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "LARGE_ROLLUP_BYTES", 1)
+    for number in range(FILES_A_MERGE):
+        lake.commit_spans(number, session_id="s")
+    lake.commit_spans(100, session_id="s", date=day(1))
+
+    compact(lake.rewriter, SESSION_ROLLUP, NOW)
+    calls = [row["calls"] for row in lake.rows(SESSION_ROLLUP).to_pylist() if row["date"] == TODAY]
+    assert calls == [1] * FILES_A_MERGE
+    assert lake.rollup_is_fresh()
+    lake.commit_spans(number + 1, session_id="s")
+    compact(lake.rewriter, SESSION_ROLLUP, NOW + timedelta(days=2))
+
+    calls = [row["calls"] for row in lake.rows(SESSION_ROLLUP).to_pylist() if row["date"] == TODAY]
+    assert calls == [FILES_A_MERGE + 1]
+    assert lake.rollup_is_fresh()
+
+
 def test_spans_sent_twice_become_one_and_the_rollup_counts_them_once(lake: UpkeepLake) -> None:
     for number in range(FILES_A_MERGE):
         lake.commit_spans(1, 2, number + 10, cost=0.3, duration_ns=2_000_000)
@@ -169,7 +189,7 @@ def test_whatever_comes_twice_the_rows_and_the_rollup_are_those_of_the_distinct_
         rows = [span_rows(n, project=project, date=TODAY, start_time=NOW, cost=n / 3) for project, n in spans]
         lake.commit(SPANS, *rows, span_rows(9, content_hash=None, date=TODAY, start_time=NOW))
 
-    merge(lake.rewriter, SPANS, lake.lake.files(SPANS))
+    merge(lake.rewriter, SPANS, lake.lake.files(SPANS), NOW)
 
     found = sorted(
         (row["project"], row["content_hash"]) for row in lake.rows().to_pylist() if row["content_hash"] is not None
@@ -275,9 +295,9 @@ def test_a_merge_of_files_that_are_gone_meanwhile_changes_nothing(lake: UpkeepLa
     for number in range(FILES_A_MERGE):
         lake.commit_spans(1, number + 10)
     stale = lake.lake.files(SPANS)
-    assert merge(lake.rewriter, SPANS, stale[:3])
+    assert merge(lake.rewriter, SPANS, stale[:3], NOW)
 
-    assert not merge(lake.rewriter, SPANS, stale)
+    assert not merge(lake.rewriter, SPANS, stale, NOW)
 
     assert lake.numbers() == sorted([1] * (FILES_A_MERGE - 2) + list(range(10, 10 + FILES_A_MERGE)))
     assert lake.rollup_is_fresh()
