@@ -149,5 +149,6 @@ def _numbers(keys: list[pa.ChunkedArray]) -> NDArray[np.int64]:
 
 def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], int]:
     """Return a code a row, the same one for the same value or NULL, and how many there are."""
-    coded = pc.dictionary_encode(column, null_encoding="encode").unify_dictionaries()
-    return coded.combine_chunks().indices.to_numpy().astype(np.int64), len(coded.chunk(0).dictionary)
+    # One dictionary is made for all chunks. To unify those of several is refused where NULL is in them.
+    coded = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()
+    return coded.indices.to_numpy().astype(np.int64), len(coded.dictionary)
