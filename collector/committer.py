@@ -3,6 +3,8 @@
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -80,6 +82,13 @@ class Committer:
         with self._round:
             self._log.seal()
             self._commit_sealed()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Commit nothing while the block runs; what was acknowledged before it is in sealed segments."""
+        with self._round:
+            self._log.seal()
+            yield
 
     def status(self) -> CommitStatus:
         """Return how committing goes."""

@@ -167,6 +167,30 @@ class Forget(BaseModel):
         return rows
 
 
+class Backup(BaseModel):
+    """Make a backup: a folder under backups/ in the data directory, with all that was acknowledged until now.
+
+    It is made of links to the same files, so copy it to another disk. A server that is started with such a copy as its
+    data directory has all the rows, configs and keys of that moment.
+    """
+
+    url: Url = None
+    api_key: ApiKey = None
+    data_dir: DataDir = Path("./data")
+    as_json: AsJson = False
+
+    def cli_cmd(self) -> None:
+        """Make it and print its path."""
+        if self.url is not None:
+            path = _post(self.url, "/backups", {}, self.api_key)["path"]
+        else:
+            # Here, since the other commands should not wait for all that a server needs.
+            from server.backup import backup_files
+
+            path = str(backup_files(self.data_dir))
+        print_rows(("path",), [[path]], as_json=self.as_json)
+
+
 class Command(BaseSettings):
     """A trace pipeline and experiment analytics for LLM applications."""
 
@@ -182,6 +206,8 @@ class Command(BaseSettings):
     apply: CliSubCommand[Apply] = Field(description="Load configs, prompts and prompt tests from a YAML file.")
     sql: CliSubCommand[Sql] = Field(description="Ask a read-only SQL question.")
     forget: CliSubCommand[Forget] = Field(description="Remove all rows of one customer.")
+
+    backup: CliSubCommand[Backup] = Field(description="Make a backup of the data directory.")
 
     def cli_cmd(self) -> None:
         """Run the command that was named."""

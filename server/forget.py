@@ -1,6 +1,6 @@
 """Forgetting a customer: commits what is in the log, removes the rows, tells what of theirs may lie in quarantine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from collector.exporters.lake import LakeExporter
@@ -9,6 +9,7 @@ from collector.window import SpanWindow
 from schemas.spans import SPANS
 from server.errors import CommandError
 from server.settings import ServerSettings
+from storage.backup import backups
 from storage.data_directory import DataDirectory
 from storage.errors import LakeError
 from storage.lake import Lake
@@ -46,17 +47,27 @@ def forget(
 ) -> Mapping[str, int]:
     """Remove a customer's rows, also those that are not committed yet; return how many of each table.
 
-    The last progress names the files in quarantine that hold their id: whose rows are in these nobody can tell.
-    Raises StorageError.
+    The last progress names what is left: files in quarantine that hold their id, since whose rows are in these nobody
+    can tell, and backups. Raises StorageError.
     """
     progress("committing what is in the log")
     commit_log(exporter)
     rows = upkeep.forget(project, customer_id, progress=progress)
-    left = quarantined_files_with(data.log, customer_id)
+    left = list(_left(data, customer_id))
     if left:
-        names = ", ".join(path.name for path in left)
-        progress(f"left in quarantine, where damaged rows of theirs may be: remove {names} from {left[0].parent}")
+        progress("; ".join(left))
     return rows
+
+
+def _left(data: DataDirectory, customer_id: str) -> Iterator[str]:
+    damaged = quarantined_files_with(data.log, customer_id)
+    if damaged:
+        names = ", ".join(path.name for path in damaged)
+        yield f"left in quarantine, where damaged rows of theirs may be: remove {names} from {damaged[0].parent}"
+    older = backups(data)
+    if older:
+        names = ", ".join(path.name for path in older)
+        yield f"left in backups, which are never changed: remove {names} from {data.backups}"
 
 
 def commit_log(exporter: LakeExporter) -> None:

@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from analytics.api import customers, errors, experiments, registry, sql, traces
+from analytics.api import backups, customers, errors, experiments, registry, sql, traces
 from collector import debug
 from collector.admission import Admission
 from collector.exporters.lake import LakeExporter
@@ -28,6 +29,7 @@ from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
 from schemas.project import DEFAULT_PROJECT
 from server.allocator import keep_freed_memory
+from server.backup import backup
 from server.errors import CommandError
 from server.forget import forget
 from server.guard import LocalGuard
@@ -88,6 +90,10 @@ class Parts:
         """Remove a customer's rows, also those that are not committed yet; return how many of each table."""
         return forget(self.exporter, self.upkeep, self._data, project, customer_id, progress)
 
+    def backup(self) -> Path:
+        """Return the folder of a new backup of the data directory."""
+        return backup(self.exporter, self.upkeep, self.registry, self._data)
+
     def stop(self) -> None:
         """Answer what was taken, commit it, close; each step is taken, whatever befalls the others."""
         steps = (self.pipeline.stop, self.upkeep.stop, self.exporter.stop, self.engine.close, self.registry.close)
@@ -133,6 +139,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
     app.include_router(customers.router(parts.forget))
+    app.include_router(backups.router(parts.backup))
     app.include_router(
         sql.router(
             parts.engine,

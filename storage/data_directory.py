@@ -20,7 +20,7 @@ _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\[\]\\^|?]|%[0-9a-fA-F]{2}")
 
 
 class DataDirectory:
-    """The layout under one folder: ``log/``, ``lake/``, ``registry.sqlite3``.
+    """The layout under one folder: ``log/``, ``lake/``, ``registry.sqlite3``, and ``backups/`` of these.
 
     The writer id marks this directory's commits in the lake's transaction log; it is made once and lives in the log's
     folder, since it belongs to the segments' numbers.
@@ -30,7 +30,9 @@ class DataDirectory:
         self.path = path.absolute()
         self.log = self.path / "log"
         self.lake = self.path / "lake"
-        self.registry_url = f"sqlite:///{self.path / 'registry.sqlite3'}"
+        self.backups = self.path / "backups"
+        self.registry_path = self.path / "registry.sqlite3"
+        self.registry_url = f"sqlite:///{self.registry_path}"
         self._lock_descriptor: int | None = None
 
     def create(self) -> None:

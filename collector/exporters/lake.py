@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,14 @@ class LakeExporter:
         """Try now to commit all that is in the log; what can't be committed stays there."""
         for committer in self._committers.values():
             committer.flush()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Commit nothing while the block runs; rows are taken into the log meanwhile."""
+        with ExitStack() as stack:
+            for committer in self._committers.values():
+                stack.enter_context(committer.paused())
+            yield
 
     def consume(self, table: str, rows: pa.RecordBatch) -> int:
         """Return once the rows are on disk, with their number; spans that are there already are left out."""

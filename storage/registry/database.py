@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
@@ -50,6 +51,23 @@ class Database:
     def close(self) -> None:
         """Close every connection; safe twice."""
         self._engine.dispose()
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the database, as it is at one moment, to a new file, synced.
+
+        Raises RegistryUnavailableError where it is not SQLite, whose own tools copy it.
+        """
+        if self._engine.dialect.name != "sqlite":
+            raise RegistryUnavailableError(f"registry {self._name} is not a file: back it up by its own tools")
+        try:
+            with self._engine.connect() as connection:
+                source = cast("sqlite3.Connection", connection.connection.driver_connection)
+                with closing(sqlite3.connect(path)) as target:
+                    source.backup(target)
+        except SQLAlchemyError as err:
+            raise self._error(err) from err
+        except sqlite3.Error as err:
+            raise RegistryUnavailableError(f"registry {self._name} cannot be copied to {path}: {err}") from err
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -53,6 +54,10 @@ class Registry:
     def close(self) -> None:
         """Close the database; safe twice."""
         self._database.close()
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the database, as it is at one moment, to a new file. Raises RegistryError."""
+        self._database.copy_to(path)
 
     def apply(self, project: str, document: RegistryDocument) -> list[Change]:
         """Make the document's resources the latest ones, all or none; return what happened to each, in its order.

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 
@@ -82,6 +83,12 @@ class Upkeep:
         """Merge files where enough have come. Raises StorageError."""
         with self._working:
             take_all(self._merging())
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Change no table while the block runs; waits for the work that is going on."""
+        with self._working:
+            yield
 
     def forget(self, project: str, customer_id: str, *, progress: Progress = logger.info) -> Mapping[str, int]:
         """Remove a customer's committed rows from all tables and from disk; return how many of each.
