@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 
-.PHONY: setup demo serve test crash fuzz check bench format lint types contracts docs lock clean
+.PHONY: setup demo serve test crash fuzz hostile check bench format lint types contracts docs lock clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,12 @@ fuzz: setup
 crash: export FALLOM_TEST_KILLS ?= 100
 crash: setup
 	$(BIN)/python -m pytest tests/e2e/test_crash.py tests/e2e/test_faults.py
+
+# Malformed requests over HTTP and gRPC, a million; `make test` has some thousand. Minutes.
+HOSTILE_REQUESTS ?= 1000000
+hostile: export PYTHONPATH := tests
+hostile: setup
+	$(BIN)/python -m hostile.run --requests $(HOSTILE_REQUESTS)
 
 # How fast it is, on this machine: docs/performance.md says how to read it.
 bench: setup

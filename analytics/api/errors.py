@@ -8,7 +8,7 @@ from http import HTTPStatus
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from schemas.api.problems import problems_of
@@ -53,6 +53,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(StorageError)(_storage_error)
+    app.exception_handler(ClientDisconnect)(_gone)
     app.exception_handler(Exception)(_unexpected)
 
 
@@ -89,6 +90,11 @@ async def _storage_error(_: Request, err: Exception) -> Response:
     # Its text may hold paths, which are not the caller's business.
     logger.error("a request failed on storage: %s", err)
     return answer(503, CODES[503], "the data can't be read at the moment; see the server's log")
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    # Nobody reads it; without an answer the framework would log that there is none.
+    return answer(400, CODES[400], "the connection was closed before the end of the body")
 
 
 async def _unexpected(_: Request, __: Exception) -> Response:
