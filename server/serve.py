@@ -133,7 +133,14 @@ def serve(settings: ServerSettings) -> None:
 
 def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     """Return the one HTTP application: receivers, and behind them registry and analytics."""
-    app = FastAPI(title="Fallom server", version="0.1.0", docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Fallom server",
+        version="0.1.0",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses=errors.RESPONSES,
+    )
     app.router.routes.extend(debug.routes(parts.exporter.status))
     app.include_router(registry.router(parts.registry))
     app.include_router(experiments.router(parts.engine, parts.registry))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -31,6 +33,27 @@ CODES = {
     500: "internal",
     503: "unavailable",
 }
+
+
+class ErrorContent(BaseModel):
+    """What was wrong; ``field`` is the path to the input at fault, where it is one."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every error."""
+
+    error: ErrorContent
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorAnswer, "description": "What was wrong, and where"},
+    "5XX": {"model": ErrorAnswer, "description": "503: try again; else the server's log has the details"},
+}
+"""For the description of the API: what any route may answer beside its own."""
 
 
 class ApiError(Exception):
