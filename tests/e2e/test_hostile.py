@@ -1,4 +1,4 @@
-"""Malformed requests by the thousand: no 5xx but 503, none without an answer, no row lost. `make hostile`: a million."""
+"""Malformed requests by the thousand: no 5xx but 503, each answered, no row lost. `make hostile`: a million."""
 
 from __future__ import annotations
 
