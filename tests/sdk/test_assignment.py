@@ -180,7 +180,7 @@ def test_targeting_that_is_switched_off_names_nobody() -> None:
     assert targeted_variant(targeting, None, {"plan": "pro"}) is None
 
 
-@pytest.mark.parametrize("index", [2, 99, -1, None, "1", 1.0])
+@pytest.mark.parametrize("index", [2, 99, -3, None, "1", 1.0])
 def test_an_index_that_names_no_variant_falls_through_to_the_weights(index: Any) -> None:
     config = {"variants": HALVES, "targeting": rule("plan", "eq", "pro", index)}
     assigned = assign(config, "session-1", context={"plan": "pro"})
@@ -231,3 +231,69 @@ def test_effective_shares_are_what_the_walk_gives(weights: list[float]) -> None:
             assert walk(weights, start) == walk(weights, end - 1) == index
         start = end
     assert start == BUCKET_COUNT
+
+
+def salted(key: str, **fields: Any) -> dict[str, Any]:
+    return {"key": key, "version": 1, "hash_version": 2, "variants": HALVES, **fields}
+
+
+def arms(config: dict[str, Any], count: int = 20_000) -> list[int]:
+    return [assign(config, f"session-{number}").variant_index for number in range(count)]
+
+
+def share_alike(one: list[int], other: list[int]) -> float:
+    return sum(a == b for a, b in zip(one, other, strict=True)) / len(one)
+
+
+def test_with_version_1_two_tests_give_each_session_the_same_arm() -> None:
+    configs = [{"key": key, "variants": HALVES} for key in ("one", "two")]
+    assert share_alike(arms(configs[0]), arms(configs[1])) == 1
+
+
+@pytest.mark.parametrize("other", [salted("two"), salted("one", seed="again"), {"key": "one", "variants": HALVES}])
+def test_with_version_2_tests_are_independent(other: dict[str, Any]) -> None:
+    four_sigma = 4 * (0.25 / 20_000) ** 0.5
+    assert abs(share_alike(arms(salted("one")), arms(other)) - 0.5) < four_sigma
+
+
+def test_version_2_is_the_md5_of_key_seed_and_session() -> None:
+    head = hashlib.md5(b"one\x1fspring\x1fsession-1").digest()
+    expected = walk([50, 50], int.from_bytes(head[:4], "big") % BUCKET_COUNT)
+    assert assign(salted("one", seed="spring"), "session-1").variant_index == expected
+
+
+def test_only_its_share_of_the_traffic_is_in_the_test_and_that_is_split_as_the_weights_say() -> None:
+    config = salted("one", traffic=20)
+    found = [assign(config, f"session-{number}") for number in range(50_000)]
+    inside = [each.variant_index for each in found if each.reason == "weight"]
+    assert {each.variant_index for each in found if each.reason == "outside_traffic"} == {0}
+    assert abs(len(inside) - 10_000) < 4 * (50_000 * 0.2 * 0.8) ** 0.5
+    assert abs(sum(inside) - len(inside) / 2) < 4 * (len(inside) * 0.25) ** 0.5
+
+
+def test_more_traffic_keeps_who_was_in_the_test_where_they_were() -> None:
+    for number in range(5_000):
+        before, after = (assign(salted("one", traffic=share), f"session-{number}") for share in (20, 60))
+        assert before.reason == "outside_traffic" or before == after
+
+
+def test_a_config_that_sticks_to_customers_gives_all_their_sessions_one_arm() -> None:
+    config = {"key": "one", "variants": HALVES, "sticky_by": "customer"}
+    assert len({assign(config, f"session-{number}", customer_id="ann") for number in range(50)}) == 1
+    assert len({assign(config, f"session-{number}") for number in range(50)}) == 2
+
+
+def test_a_negative_index_counts_from_the_end_as_in_the_published_clients() -> None:
+    def arm(index: int) -> tuple[int, str]:
+        targeting = {"individualTargets": [{"field": "customerId", "value": "ann", "variantIndex": index}]}
+        found = assign({"variants": HALVES, "targeting": targeting}, "session-1", customer_id="ann")
+        return found.variant_index, found.reason
+
+    assert [arm(index) for index in (-1, -2)] == [(1, "individual_target"), (0, "individual_target")]
+    assert {arm(index)[1] for index in (2, -3)} == {"weight"}
+
+
+@pytest.mark.parametrize("config", [{"variants": []}, {"variants": {}}, {"variants": HALVES, "hash_version": 3}])
+def test_what_nobody_can_assign_by_is_an_error(config: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"has no variants|known are 1 and 2"):
+        assign(config, "session-1")
