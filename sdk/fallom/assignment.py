@@ -140,7 +140,7 @@ def targeted_variant(
         if fields.get(target.get("field")) == target.get("value"):
             return _named(target, "individual_target")
     for rule in targeting.get("rules") or ():
-        if all(_holds(condition, fields) for condition in rule.get("conditions") or ()):
+        if all(holds(condition, fields.get(condition.get("field"))) for condition in rule.get("conditions") or ()):
             return _named(rule, "rule")
     return None
 
@@ -168,8 +168,8 @@ def _named(entry: Mapping[str, Any], reason: Reason) -> tuple[int, Reason] | Non
     return (index, reason) if isinstance(index, int) else None
 
 
-def _holds(condition: Mapping[str, Any], fields: Mapping[Any, Any]) -> bool:
-    actual = fields.get(condition.get("field"))
+def holds(condition: Mapping[str, Any], actual: Any) -> bool:
+    """Return whether a rule's condition holds for what the session has in its field; None is nothing."""
     if actual is None:
         return False
     expected = condition.get("value")
