@@ -8,11 +8,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from schemas.api.errors import ErrorAnswer
 from schemas.api.problems import problems_of
 from storage.errors import StorageError
 
@@ -33,20 +33,6 @@ CODES = {
     500: "internal",
     503: "unavailable",
 }
-
-
-class ErrorContent(BaseModel):
-    """What was wrong; ``field`` is the path to the input at fault, where it is one."""
-
-    code: str
-    message: str
-    field: str | None = None
-
-
-class ErrorAnswer(BaseModel):
-    """The body of every error."""
-
-    error: ErrorContent
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
