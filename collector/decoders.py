@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import pyarrow as pa
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.component import CollectorError, DecodeError
@@ -57,20 +58,23 @@ def _is_flat(document: dict[str, object]) -> bool:
 
 
 def _as_protobuf(document: dict[str, object], request: Request) -> Request:
-    message = otlp_json.to_message(document)
+    body = otlp_json.to_protobuf(document)
     if request.headers:
-        _shift_js_kinds([span for r in message.resource_spans for s in r.scope_spans for span in s.spans])
-    return Request(Format.OTLP_PROTOBUF, message.SerializeToString(), request.project, request.headers)
+        body = _with_otlp_kinds(body)
+    return Request(Format.OTLP_PROTOBUF, body, request.project, request.headers)
 
 
-def _shift_js_kinds(spans: list[Span]) -> None:
+def _with_otlp_kinds(body: bytes) -> bytes:
     """Undo what Fallom's TypeScript exporter, which alone sends X-Fallom-* headers, does to kinds.
 
     It sends JavaScript's enum, which is OTLP's minus 1. A kind beyond that enum shows that another exporter sent it.
     """
+    message = ExportTraceServiceRequest.FromString(body)
+    spans = [span for r in message.resource_spans for s in r.scope_spans for span in s.spans]
     if all(span.kind <= _JS_KIND_MAX for span in spans):
         for span in spans:
             span.kind = Span.SpanKind.ValueType(span.kind + 1)
+    return bytes(message.SerializeToString())
 
 
 DECODERS: dict[Format, Decoder] = {
