@@ -20,8 +20,6 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from collector.component import DecodeError
 from collector.otlp.json_scalars import (
     LENGTH_DELIMITED,
-    SMALL_MAX,
-    SMALL_VARINTS,
     FieldError,
     is_default,
     scalar,
@@ -35,8 +33,12 @@ DEPTH_MAX = 64
 # The value of a field, and how deep the message stands that holds it, to the field's bytes.
 _Encoder = Callable[[object, int], bytes]
 
-_TEXT_BYTES_MAX = 16_000
-_KEYS_REMEMBERED = 4_096
+# What is written by the quick path of attributes, and how many keys and integers are remembered.
+_TEXT_CHARACTERS_MAX = 4_000
+_INTEGER_DIGITS_MAX = 20
+_KEY_CHARACTERS_MAX = 256
+_PAIR_BYTES_MAX = 4_096
+_REMEMBERED = 4_096
 
 
 def to_protobuf(document: object, message: Descriptor = ExportTraceServiceRequest.DESCRIPTOR) -> bytes:
@@ -100,16 +102,17 @@ def _tag(field: FieldDescriptor, wire: int) -> bytes:
 
 def _scalar(field: FieldDescriptor) -> _Encoder:
     convert, tag = scalar(field), _tag(field, wire_type(field))
-    has_length = wire_type(field) == LENGTH_DELIMITED
     has_presence = field.has_presence
 
-    def encode(value: object, _depth: int) -> bytes:
+    def encode_bytes(value: object, _depth: int) -> bytes:
         payload = convert(value)
-        if has_length:
-            return tag + varint(len(payload)) + payload if payload or has_presence else b""
+        return tag + varint(len(payload)) + payload if payload or has_presence else b""
+
+    def encode_number(value: object, _depth: int) -> bytes:
+        payload = convert(value)
         return tag + payload if has_presence or not is_default(payload) else b""
 
-    return encode
+    return encode_bytes if wire_type(field) == LENGTH_DELIMITED else encode_number
 
 
 def _scalars(field: FieldDescriptor) -> _Encoder:
@@ -158,9 +161,11 @@ def _messages(field: FieldDescriptor) -> _Encoder:
     return encode
 
 
-def _pairs(field: FieldDescriptor) -> _Encoder:
-    tag, heads = _tag(field, LENGTH_DELIMITED), _text_heads()
-    texts_max = len(heads) // 4
+def _pairs(field: FieldDescriptor) -> _Encoder:  # noqa: C901 - a call would cost more than what it does
+    tag = _tag(field, LENGTH_DELIMITED)
+    # What stands before a pair of up to so many bytes, before its value where that is a text, and its value of a bool.
+    starts = [tag + varint(size) for size in range(_PAIR_BYTES_MAX)]
+    texts, booleans = _text_starts(), {True: b"\x12\x02\x10\x01", False: b"\x12\x02\x10\x00"}
 
     def encode(pairs: object, depth: int) -> bytes:
         encode_one, kinds = _message(KeyValue.DESCRIPTOR), _fields(AnyValue.DESCRIPTOR)
@@ -173,25 +178,28 @@ def _pairs(field: FieldDescriptor) -> _Encoder:
                     key, value = pair.get("key"), pair.get("value")
                     if type(key) is str and type(value) is dict and len(value) == 1:
                         ((kind, item),) = value.items()
-                        if kind == "stringValue" and type(item) is str and len(item) < texts_max:
+                        if kind == "stringValue" and type(item) is str and len(item) < _TEXT_CHARACTERS_MAX:
                             text, key_field = item.encode(), _key(key)
-                            head = heads[len(text)]
-                            size = len(key_field) + len(head) + len(text)
-                            parts += (
-                                tag,
-                                SMALL_VARINTS[size] if size < SMALL_MAX else varint(size),
-                                key_field,
-                                head,
-                                text,
-                            )
+                            start = texts[len(text)]
+                            size = len(key_field) + len(start) + len(text)
+                            if size < _PAIR_BYTES_MAX:
+                                parts += (starts[size], key_field, start, text)
+                            else:
+                                parts += (tag, varint(size), key_field, start, text)
                             continue
                         known = kinds.get(kind)
                         if known is not None and item is not None:
-                            place = f".value.{kind}"
-                            content, key_field = known[1](item, depth + 2), _key(key)
+                            if kind == "intValue" and type(item) is str and len(item) < _INTEGER_DIGITS_MAX:
+                                place = ".value.intValue"
+                                content = _integer_value(item)
+                            elif kind == "boolValue" and type(item) is bool:
+                                content = booleans[item]
+                            else:
+                                place = f".value.{kind}"
+                                content = _value(known[1](item, depth + 2))
                             place = ""
-                            head = b"\x12" + varint(len(content))
-                            parts += (tag, varint(len(key_field) + len(head) + len(content)), key_field, head, content)
+                            key_field = _key(key)
+                            parts += (tag, varint(len(key_field) + len(content)), key_field, content)
                             continue
                 payload = encode_one({} if pair is None else pair, depth + 1)
                 parts += (tag, varint(len(payload)), payload)
@@ -204,17 +212,30 @@ def _pairs(field: FieldDescriptor) -> _Encoder:
 
 
 @cache
-def _text_heads() -> list[bytes]:
+def _text_starts() -> list[bytes]:
     """Return, by the size of a text, what stands before it in a KeyValue: value, its length, stringValue, length."""
-    heads = []
-    for size in range(_TEXT_BYTES_MAX):
-        text = b"\x0a" + varint(size)
-        heads.append(b"\x12" + varint(len(text) + size) + text)
-    return heads
+    starts = []
+    for size in range(4 * _TEXT_CHARACTERS_MAX):
+        start = b"\x0a" + varint(size)
+        starts.append(b"\x12" + varint(len(start) + size) + start)
+    return starts
 
 
-@lru_cache(_KEYS_REMEMBERED)
+def _value(content: bytes) -> bytes:
+    return b"\x12" + varint(len(content)) + content
+
+
+@lru_cache(_REMEMBERED)
+def _integer_value(digits: str) -> bytes:
+    return _value(_fields(AnyValue.DESCRIPTOR)["intValue"][1](digits, 0))
+
+
 def _key(key: str) -> bytes:
+    return _short_key(key) if len(key) < _KEY_CHARACTERS_MAX else _short_key.__wrapped__(key)
+
+
+@lru_cache(_REMEMBERED)
+def _short_key(key: str) -> bytes:
     encoded = key.encode()
     return b"\x0a" + varint(len(encoded)) + encoded if encoded else b""
 
