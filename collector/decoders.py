@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 
 import pyarrow as pa
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -13,8 +15,9 @@ from collector.component import CollectorError, DecodeError
 from collector.fallom import exposures, metrics
 from collector.fallom import trace as fallom_trace
 from collector.fallom.fields import load_object
+from collector.otlp import data_points, logs, wire
 from collector.otlp import json as otlp_json
-from collector.otlp import wire
+from collector.otlp.messages import from_json, from_protobuf
 from collector.request import Decoded, Format, Outcome, Received, Request
 from collector.rows import Row, batch, decode_rows
 
@@ -97,4 +100,8 @@ DECODERS: dict[Format, Decoder] = {
     Format.JSON_TRACES: decode_json_traces,
     Format.METRICS: partial(decode_rows, "metrics", metrics.decode),
     Format.EXPOSURE: partial(decode_rows, "exposures", exposures.decode),
+    Format.LOGS_PROTOBUF: partial(logs.decode, from_protobuf(ExportLogsServiceRequest)),
+    Format.LOGS_JSON: partial(logs.decode, from_json(ExportLogsServiceRequest)),
+    Format.DATA_POINTS_PROTOBUF: partial(data_points.decode, from_protobuf(ExportMetricsServiceRequest)),
+    Format.DATA_POINTS_JSON: partial(data_points.decode, from_json(ExportMetricsServiceRequest)),
 }

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -94,6 +95,10 @@ class Parts:
         """Return the folder of a new backup of the data directory."""
         return backup(self.exporter, self.upkeep, self.registry, self._data)
 
+    def status(self) -> dict[str, Any]:
+        """Return where all rows are, and how many items were taken of kinds that are not kept."""
+        return {**self.exporter.status(), "dropped": dict(+self.pipeline.dropped)}
+
     def stop(self) -> None:
         """Answer what was taken, commit it, close; each step is taken, whatever befalls the others."""
         steps = (self.pipeline.stop, self.upkeep.stop, self.exporter.stop, self.engine.close, self.registry.close)
@@ -141,7 +146,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
         redirect_slashes=False,
         responses=errors.RESPONSES,
     )
-    app.router.routes.extend(debug.routes(parts.exporter.status))
+    app.router.routes.extend(debug.routes(parts.status))
     app.include_router(registry.router(parts.registry))
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
@@ -163,6 +168,9 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
             **otlp_http.handlers(parts.replies, parts.admission, bodies),
             **fallom_http.handlers(parts.replies, parts.admission, bodies, parts.registry.knows_config),
         },
+        otlp_http.PREFIX,
+        otlp_http.wrong_path,
+        otlp_http.wrong_method,
     )
 
 

@@ -16,12 +16,17 @@ JSON = "application/json"
 
 # The numbers of google.rpc.Code.
 INVALID_ARGUMENT = 3
+NOT_FOUND = 5
 RESOURCE_EXHAUSTED = 8
+UNIMPLEMENTED = 12
 UNAVAILABLE = 14
 
 
 def response(outcome: Outcome) -> ExportTraceServiceResponse:
-    """Return the answer to a request that was taken; ``partial_success`` is unset where all of it was."""
+    """Return the answer to a request that was taken; ``partial_success`` is unset where all of it was.
+
+    Only spans are ever rejected one by one; all signals' answers without ``partial_success`` are the same, empty.
+    """
     answer = ExportTraceServiceResponse()
     if outcome.rejected:
         answer.partial_success.rejected_spans = outcome.rejected

@@ -16,10 +16,10 @@ import grpc.aio
 from collector.admission import Admission
 from collector.component import AdmissionError, CollectorError, DecodeError, RetryableError, TooLargeError
 from collector.otlp import answers
+from collector.otlp.signals import SIGNALS, Signal
 from collector.replies import Replies
-from collector.request import Format, Outcome, Request
+from collector.request import Outcome, Request
 
-SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 TRANSPORT = "grpc"
 CALLS_MAX = 256
 CONNECTIONS_MAX = 1024
@@ -50,9 +50,7 @@ class OtlpGrpcReceiver:
         """Begin to listen. Raises OSError where the port can't be had."""
         _refuse_taken_port(self._requested_address)
         server = grpc.aio.server(options=_options(self._body_bytes_max))
-        # As a stream, although one message comes: of a unary call grpcio reads the message before it asks us.
-        handler = grpc.stream_unary_rpc_method_handler(self._export)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": handler}),))
+        server.add_generic_rpc_handlers(tuple(self._service(signal) for signal in SIGNALS))
         host = self._requested_address.rpartition(":")[0]
         try:
             port = server.add_insecure_port(self._requested_address)
@@ -68,27 +66,35 @@ class OtlpGrpcReceiver:
         if server is not None:
             await server.stop(grace=DRAIN_S_MAX)
 
-    async def _export(self, _: object, call: Any) -> bytes:
+    def _service(self, signal: Signal) -> grpc.GenericRpcHandler:
+        async def export(_: object, call: Any) -> bytes:
+            return await self._export(signal, call)
+
+        # As a stream, although one message comes: of a unary call grpcio reads the message before it asks us.
+        handler = grpc.stream_unary_rpc_method_handler(export)
+        return grpc.method_handlers_generic_handler(signal.service, {"Export": handler})
+
+    async def _export(self, signal: Signal, call: Any) -> bytes:
         if self._calls >= CALLS_MAX or self._admission.is_nearly_spent:
             self._admission.count_refusal(TRANSPORT)
             answer: bytes | _Refusal = _refusal(
                 self._admission.refusal() if self._admission.is_nearly_spent else _TOO_MANY
             )
         else:
-            answer = await self._answer(call)
+            answer = await self._answer(signal, call)
         if isinstance(answer, bytes):
             return answer
         # Not where the error was caught: grpcio keeps what abort raises, and with it would keep the body.
         await call.abort(*answer)
         return b""
 
-    async def _answer(self, call: Any) -> bytes | _Refusal:
+    async def _answer(self, signal: Signal, call: Any) -> bytes | _Refusal:
         share = self._admission.share(TRANSPORT)
         self._calls += 1
         try:
-            body = await self._read(call)
+            body = await self._read(signal, call)
             share.grow(len(body))
-            outcome = await self._replies.to(Request(Format.OTLP_PROTOBUF, body, "default", _headers(call)), share)
+            outcome = await self._replies.to(Request(signal.protobuf, body, "default", _headers(call)), share)
         except CollectorError as error:
             return _refusal(error)
         finally:
@@ -96,7 +102,7 @@ class OtlpGrpcReceiver:
             share.release()
         return _ALL_TAKEN if not outcome.rejected else _encoded(outcome)
 
-    async def _read(self, call: Any) -> bytes:
+    async def _read(self, signal: Signal, call: Any) -> bytes:
         async with self._reads:
             try:
                 async with asyncio.timeout(READ_S_MAX):
@@ -104,7 +110,9 @@ class OtlpGrpcReceiver:
             except TimeoutError as error:
                 raise AdmissionError(f"the message did not arrive within {READ_S_MAX:.0f} s: try again") from error
         if not isinstance(message, bytes):
-            raise DecodeError("an ExportTraceServiceRequest expected, got no message")
+            raise DecodeError(f"an {signal.request} expected, got no message")
+        if len(message) > (signal.body_bytes_max or self._body_bytes_max):
+            raise TooLargeError(f"the body is larger than {signal.body_bytes_max} bytes, the limit: send it in parts")
         return message
 
 

@@ -17,12 +17,13 @@ from google.rpc.status_pb2 import Status
 
 from collector.admission import Admission
 from collector.component import DecodeError
+from collector.otlp.signals import TRACES
 from collector.receivers import otlp_grpc
 from collector.receivers.otlp_grpc import OtlpGrpcReceiver
 from collector.replies import Replies, Reply
 from collector.request import Outcome, Request
 
-METHOD = f"/{otlp_grpc.SERVICE}/Export"
+METHOD = f"/{TRACES.service}/Export"
 MIB = 1 << 20
 OWN_CONNECTION = [("grpc.max_send_message_length", 1 << 28), ("grpc.use_local_subchannel_pool", 1)]
 
