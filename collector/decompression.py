@@ -23,7 +23,9 @@ WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 ZSTD = "zstd"
 # What RFC 9659 allows a zstd body to ask of its receiver: a window of 8 MiB.
 _ZSTD_WINDOW_LOG_MAX = 23
-_SUSPECT_BYTES = 8 * 1024 * 1024
+# What it is given is held until it is used: more of it at once would hide how much a body grows.
+_ZSTD_INPUT_BYTES = 16 * 1024
+_SUSPECT_BYTES = 4 * 1024 * 1024
 _SUSPECT_RATIO = 100
 
 
@@ -56,7 +58,7 @@ class _ZstdMember:
         self.is_complete = False
 
     def inflate(self, view: memoryview, position: int) -> tuple[bytes, int]:
-        piece = view[position : position + CHUNK_BYTES] if self._stream.needs_input else b""
+        piece = view[position : position + _ZSTD_INPUT_BYTES] if self._stream.needs_input else b""
         inflated = self._stream.decompress(piece, CHUNK_BYTES)
         self.is_complete = self._stream.eof
         return inflated, position + len(piece) - (len(self._stream.unused_data) if self.is_complete else 0)
