@@ -72,10 +72,12 @@ def double(value: object) -> bytes:
     if type(value) is str:
         if value in _DOUBLES:
             return _DOUBLE(_DOUBLES[value])
-        try:
-            return _DOUBLE(float(value))
-        except ValueError:
-            pass
+        # Python's float() would also take "1_000", " 1" and "nan".
+        if not value.strip("+-.0123456789eE"):
+            try:
+                return _DOUBLE(float(value))
+            except ValueError:
+                pass
     raise FieldError(f"a number expected, got {shown(value)}")
 
 
