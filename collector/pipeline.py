@@ -156,7 +156,7 @@ class Pipeline:
                 future.set_exception(outcome)
             else:
                 if outcome.dropped:
-                    self.dropped[body_format] += outcome.dropped
+                    self.dropped[body_format.value] += outcome.dropped
                 taken.append((outcome, future))
         if self._stored_first(decoded.also, taken):
             yield _Part(decoded.table, rows, taken)

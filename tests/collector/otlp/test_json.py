@@ -218,7 +218,10 @@ VALUE = f"{SPAN}.attributes[0].value"
         (attribute_with({"boolValue": 1}), f"{VALUE}.boolValue"),
         (attribute_with({"doubleValue": "much"}), f"{VALUE}.doubleValue"),
         (attribute_with({"doubleValue": True}), f"{VALUE}.doubleValue"),
-        *((attribute_with({"doubleValue": text}), f"{VALUE}.doubleValue") for text in ("1_0", " 1", "nan", "inf", "", "e")),
+        *(
+            (attribute_with({"doubleValue": text}), f"{VALUE}.doubleValue")
+            for text in ("1_0", " 1", "nan", "inf", "", "e")
+        ),
         (attribute_with({"stringValue": 1}), f"{VALUE}.stringValue"),
         (attribute_with({"bytesValue": "a"}), f"{VALUE}.bytesValue"),
         (attribute_with({"bytesValue": "?"}), f"{VALUE}.bytesValue"),
