@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from collector.component import CollectorError, DecodeError
+from collector.component import CollectorError
 from collector.request import Decoded, Outcome, Received
 from collector.rows import batch
 
@@ -15,7 +15,7 @@ def decode(read: Callable[[bytes], ExportMetricsServiceRequest], requests: Seque
     for request, _ in requests:
         try:
             outcomes.append(Outcome(0, dropped=_data_points(read(request.body))))
-        except DecodeError as error:
+        except CollectorError as error:
             outcomes.append(error)
     return Decoded("metrics", batch("metrics", []), outcomes)
 

@@ -19,7 +19,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
-from collector.component import CollectorError, DecodeError
+from collector.component import CollectorError
 from collector.fallom.metrics import NAME_CHARACTERS_MAX
 from collector.otlp import wire
 from collector.request import Decoded, Format, Outcome, Receipt, Received, Request
@@ -61,7 +61,7 @@ def decode(read: Callable[[bytes], ExportLogsServiceRequest], requests: Sequence
     for place, (request, receipt) in enumerate(requests):
         try:
             found[place] = _found(read(request.body), request, receipt)
-        except DecodeError as error:
+        except CollectorError as error:
             outcomes[place] = error
     with_events = [place for place, each in found.items() if each.event_count]
     spans = wire.decode([_as_traces(found[place], *requests[place]) for place in with_events]) if with_events else None

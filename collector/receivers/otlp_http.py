@@ -37,7 +37,7 @@ def handlers(
             share = admission.share(TRANSPORT)
             try:
                 body_format = formats.get(head.media_type) or _unsupported(head)
-                body = await bodies.read(head, receive, share, signal.body_bytes_max)
+                body = await bodies.read(head, receive, share)
                 request = Request(body_format, body, scope["state"]["project"], head.fallom)
                 answer = _answer(await replies.to(request, share), head.media_type)
             except CollectorError as error:
