@@ -15,6 +15,7 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from collector.access import OpenAccess
 from collector.admission import Admission
 from collector.component import DecodeError
 from collector.receivers import otlp_grpc
@@ -50,7 +51,7 @@ def with_receiver(use: Use, *, bytes_max: int = MIB, reads_max: int = 16) -> Non
     async def run() -> None:
         held, admission = Held(), Admission(bytes_max)
         receiver = OtlpGrpcReceiver(
-            Replies(held), admission, "127.0.0.1:0", body_bytes_max=64 * MIB, reads_max=reads_max
+            Replies(held), admission, "127.0.0.1:0", access=OpenAccess(), body_bytes_max=64 * MIB, reads_max=reads_max
         )
         await receiver.start()
         try:
