@@ -2,6 +2,8 @@
 
 # How long a caller that was silent may send as fast as it likes.
 BURST_S = 5.0
+# Fractions that add up to one token may add up to a little less.
+_WHOLE = 1.0 - 1e-6
 
 
 class TokenBucket:
@@ -17,10 +19,10 @@ class TokenBucket:
         self._filled_at_s = now_s
 
     def wait_s(self, now_s: float) -> float:
-        """Return how long until something may be taken; 0 where it may be now."""
+        """Return how long until there is a whole token; 0 where there is one now."""
         self._tokens = min(self._burst, self._tokens + (now_s - self._filled_at_s) * self._per_s)
         self._filled_at_s = now_s
-        return 0.0 if self._tokens > 0 else (1e-3 - self._tokens) / self._per_s
+        return 0.0 if self._tokens >= _WHOLE else (1.0 - self._tokens) / self._per_s
 
     def take(self, count: float) -> None:
         """Take so many; beyond what there is, as a debt."""

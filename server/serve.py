@@ -244,9 +244,8 @@ def _refuse_open_doors(settings: ServerSettings, data: DataDirectory) -> None:
     reachable = _reachable(settings)
     if reachable and not _has_keys(data):
         raise CommandError(
-            f"{reachable} can be reached from other machines, but {data.path} defines no API key, so anyone could "
-            f"read and write: make one first by `fallom-server keys create --data-dir {data.path}`, or listen on "
-            "127.0.0.1"
+            f"{reachable} can be reached from other machines, but no API key is defined, so anyone could read and "
+            f"write: make one first by `fallom-server keys create --data-dir {data.path}`, or listen on 127.0.0.1"
         )
 
 
