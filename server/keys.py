@@ -49,10 +49,16 @@ class CreateKey(BaseModel):
         float | None, Field(gt=0, le=36_500, description="It counts no longer after so many days.")
     ] = None
     requests_per_s: Annotated[
-        float | None, Field(ge=0, description="Its rate; 0 is no limit. If absent the server's key_requests_per_s.")
+        float | None,
+        Field(
+            ge=0, allow_inf_nan=False, description="Its rate; 0 is no limit. If absent the server's key_requests_per_s."
+        ),
     ] = None
     bytes_per_s: Annotated[
-        float | None, Field(ge=0, description="Its rate; 0 is no limit. If absent the server's key_bytes_per_s.")
+        float | None,
+        Field(
+            ge=0, allow_inf_nan=False, description="Its rate; 0 is no limit. If absent the server's key_bytes_per_s."
+        ),
     ] = None
     data_dir: DataDir = Path("./data")
     as_json: AsJson = False

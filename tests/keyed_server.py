@@ -1,14 +1,20 @@
-"""API keys made by the command, and clients that send them, for tests of a real server."""
+"""API keys, and clients that send them, for tests of a real server."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 from server_process import COMMAND, ServerProcess, environment
+
+from schemas.scopes import Scope
+from storage.data_directory import DataDirectory
+from storage.registry.api_keys import PREFIX_CHARS, ApiKeys
 
 
 def keys_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -18,16 +24,24 @@ def keys_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def create_key(data_dir: Path, project: str = "default", scopes: str = "ingest", *flags: str) -> str:
-    """Make a key; return its text."""
-    done = keys_command("create", "--data-dir", data_dir, "--project", project, "--scopes", scopes, *flags)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+def create_key(data_dir: Path, project: str = "default", scopes: str = "ingest", **options: Any) -> str:
+    """Make a key as the command does, in less time; return its text."""
+    with _keys(data_dir) as keys:
+        return keys.create(project, frozenset(Scope(scope) for scope in scopes.split(",")), **options)[1]
 
 
 def revoke_key(data_dir: Path, key: str) -> None:
-    done = keys_command("revoke", key, "--data-dir", data_dir)
-    assert done.returncode == 0, done.stderr
+    with _keys(data_dir) as keys:
+        keys.revoke(key[:PREFIX_CHARS])
+
+
+@contextmanager
+def _keys(data_dir: Path) -> Iterator[ApiKeys]:
+    data = DataDirectory(data_dir)
+    data.create()
+    keys = ApiKeys(data.registry_url)
+    yield keys
+    keys.close()
 
 
 class Client:
