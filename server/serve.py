@@ -97,7 +97,9 @@ class Parts:
 
     def forget(self, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
         """Remove a customer's rows, also those that are not committed yet; return how many of each table."""
-        return forget(self.exporter, self.upkeep, self._data, project, customer_id, progress)
+        # Where there are projects, a file that holds an id may be another one's: that is for the server's owner alone.
+        tell_damaged = None if self.keys.is_open else logger.warning
+        return forget(self.exporter, self.upkeep, self._data, project, customer_id, progress, tell_damaged=tell_damaged)
 
     def backup(self) -> Path:
         """Return the folder of a new backup of the data directory."""

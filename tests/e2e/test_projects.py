@@ -194,6 +194,23 @@ def test_forgetting_a_customer_of_one_project_leaves_that_of_the_other(two: Two)
     assert [client.sql(left) for client in (two.a, two.b)] == [[[0]], [[1]]]
 
 
+def test_what_lies_in_quarantine_is_told_to_the_servers_owner_alone(two: Two) -> None:
+    """A damaged file is of nobody knows which project: that it holds an id would be told to one that only asks."""
+    quarantine = two.server.data_dir / "log" / "quarantine"
+    quarantine.mkdir(exist_ok=True)
+    (quarantine / "spans-000000000001-0.bytes").write_bytes(b"damaged rows of patient")
+
+    job = two.a.post("/customers/forget", {"customer_id": "patient"})
+    deadline = time.monotonic() + 30
+    while job["state"] == "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
+        job = two.a.get(f"/customers/forget/{job['id']}")
+
+    assert job["state"] == "done"
+    assert "quarantine" not in job["progress"]
+    assert "remove spans-000000000001-0.bytes" in two.server.log()
+
+
 CATALOGUE = (
     "duckdb_views()",
     "duckdb_tables()",
