@@ -123,8 +123,10 @@ class ApiKeys:
     def unrevoked(self) -> tuple[Stamp, list[ApiKey]]:
         """Return the keys that are not revoked, and the stamp that they are of."""
         with self._database.reading() as connection:
+            # The stamp first: what another statement finds that was written since is read once more, not missed.
+            stamp = _stamp(connection)
             rows = connection.execute(select(table).where(table.c.revoked_at.is_(None)))
-            return _stamp(connection), [_key(row) for row in rows]
+            return stamp, [_key(row) for row in rows]
 
 
 def new_key() -> str:

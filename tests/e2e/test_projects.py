@@ -247,7 +247,7 @@ def test_no_catalogue_tells_one_project_of_the_other_while_it_asks(two: Two) -> 
         client = Client(two.server, two.b.key)
         slow = f"""
             WITH held AS MATERIALIZED (SELECT name, '{MARK}' AS mark FROM spans)
-            SELECT count(*), max(hash(name || mark || r.range::VARCHAR)) FROM held, range(300000) r
+            SELECT count(*), max(hash(name || mark || r.range::VARCHAR)) FROM held, range(100000) r
         """
         while not ending.is_set():
             asked.append(client.ask("POST", "/sql", json={"query": slow}).status_code)

@@ -17,7 +17,7 @@ from storage.registry.api_keys import PREFIX_CHARS, ApiKeys, Rates
 from storage.registry.errors import RegistryUnavailableError
 
 NO_RATES = Rates()
-SEEN_S_MAX = 5.0
+SEEN_S_MAX = 10.0
 
 
 @pytest.fixture
@@ -91,12 +91,15 @@ def test_a_refusal_tells_nothing_of_the_key(keys: ApiKeys, ring_of: Callable[...
     assert "secret" not in str(refusal(ring_of(), "fallom_000000000000_secret"))
 
 
-def test_an_expired_key_is_refused(keys: ApiKeys, ring_of: Callable[..., KeyRing]) -> None:
-    _, key = keys.create("one", INGEST, expires_at=datetime.now(UTC) + timedelta(seconds=0.5))
+def test_an_expired_key_is_refused(
+    keys: ApiKeys, ring_of: Callable[..., KeyRing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expires_at = datetime.now(UTC) + timedelta(hours=1)
+    _, key = keys.create("one", INGEST, expires_at=expires_at)
     ring = ring_of()
 
     assert is_admitted(ring, key)
-    time.sleep(0.6)
+    monkeypatch.setattr(time, "time", expires_at.timestamp)
     assert not is_admitted(ring, key)
 
 
@@ -134,17 +137,17 @@ def test_the_first_key_shuts_the_door_of_a_server_that_runs(keys: ApiKeys, ring_
     assert ring.admit(key, INGEST).project == "one"
 
 
-def test_a_revoked_key_is_refused_within_two_seconds(keys: ApiKeys, ring_of: Callable[..., KeyRing]) -> None:
+def test_a_revoked_key_is_refused_after_the_next_look(keys: ApiKeys, ring_of: Callable[..., KeyRing]) -> None:
     record, key = keys.create("one", INGEST)
     ring = ring_of()
     ring.start()
     assert is_admitted(ring, key)
 
-    began_at = time.monotonic()
     keys.revoke(record.prefix)
 
     until(lambda: not is_admitted(ring, key))
-    assert time.monotonic() - began_at < 2
+    # Two seconds are promised: a second is left for a query.
+    assert key_ring.REFRESH_S <= 1
 
 
 def test_revoking_the_last_key_opens_no_door(keys: ApiKeys, ring_of: Callable[..., KeyRing]) -> None:
@@ -223,7 +226,7 @@ def test_what_is_left_of_a_rate_outlives_a_change_of_other_keys(keys: ApiKeys, r
 def test_beyond_its_rate_of_requests_a_key_is_refused_with_a_hint_and_others_are_not(
     keys: ApiKeys, ring_of: Callable[..., KeyRing]
 ) -> None:
-    _, key = keys.create("one", INGEST, rates=Rates(requests_per_s=0.1))
+    _, key = keys.create("one", INGEST, rates=Rates(requests_per_s=0.01))
     _, other = keys.create("two", INGEST)
     ring = ring_of()
     ring.admit(key, INGEST)
@@ -231,7 +234,7 @@ def test_beyond_its_rate_of_requests_a_key_is_refused_with_a_hint_and_others_are
     error = refusal(ring, key)
 
     assert isinstance(error, RateError)
-    assert 8 < error.retry_after_s <= 11
+    assert 60 < error.retry_after_s <= 100
     assert ring.refused == {"rate": 1}
     assert ring.admit(other, INGEST).project == "two"
 
@@ -241,7 +244,7 @@ def test_beyond_its_rate_of_bytes_a_key_is_refused(keys: ApiKeys, ring_of: Calla
     ring = ring_of()
 
     ring.admit(key, INGEST).charge(400)
-    ring.admit(key, INGEST).charge(400)
+    ring.admit(key, INGEST).charge(40_000)
 
     assert "rate of bytes" in str(refusal(ring, key))
 
@@ -249,7 +252,7 @@ def test_beyond_its_rate_of_bytes_a_key_is_refused(keys: ApiKeys, ring_of: Calla
 def test_the_servers_rates_are_those_of_keys_without_their_own(keys: ApiKeys, ring_of: Callable[..., KeyRing]) -> None:
     _, key = keys.create("one", INGEST)
     _, unlimited = keys.create("one", INGEST, rates=Rates(requests_per_s=0))
-    ring = ring_of(rates=Rates(requests_per_s=0.1))
+    ring = ring_of(rates=Rates(requests_per_s=0.01))
     ring.admit(key, INGEST)
 
     assert isinstance(refusal(ring, key), RateError)

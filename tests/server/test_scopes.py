@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.scopes import ADMIN, FETCH, INGEST, READ, Scopes
+from schemas.scopes import ADMIN, FETCH, INGEST, READ, Scope, Scopes
 from server.scopes import PUBLIC_PATHS, SCOPES, scopes_of
 from server.serve import Parts
 from server.settings import ServerSettings
@@ -37,6 +37,19 @@ def test_every_path_of_the_server_is_listed(parts: Parts) -> None:
     assert {"/v1/traces", "/sessions", "/sql", "/debug/pipeline", "/traces/{trace_id}"} <= paths
     listed = {path.replace(":path}", "}") for path in SCOPES}
     assert paths - listed - PUBLIC_PATHS == set()
+
+
+def test_the_page_on_keys_says_so() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
+
+    lines = {line for line in page.splitlines() if line.startswith("| `/")}
+
+    def row(path: str, scopes: Scopes) -> str:
+        # A key of admin has every scope.
+        named = [scope for scope in Scope if scope in scopes and (scope is not Scope.ADMIN or scopes == ADMIN)]
+        return f"| `{path.replace(':path}', '}')}` | {', '.join(f'`{scope}`' for scope in named)} |"
+
+    assert lines == {row(path, scopes) for path, scopes in SCOPES.items()}
 
 
 @pytest.mark.parametrize(
