@@ -30,7 +30,8 @@ SCOPES: dict[str, Scopes] = {
     "/apply": ADMIN,
     "/customers/forget": ADMIN,
     "/customers/forget/{job_id}": ADMIN,
-    # These tell of all projects.
+    # These concern all projects.
+    "/backups": ADMIN,
     "/debug/pipeline": ADMIN,
     "/metrics": ADMIN,
     "/openapi.json": ALL,
