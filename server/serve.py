@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 import uvloop
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from analytics.api import backups, customers, errors, experiments, registry, sql, traces
 from collector import debug
@@ -28,12 +28,13 @@ from collector.receivers.otlp_grpc import OtlpGrpcReceiver
 from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
-from schemas.project import DEFAULT_PROJECT
 from server.allocator import keep_freed_memory
 from server.backup import backup
 from server.errors import CommandError
 from server.forget import forget
 from server.guard import LocalGuard
+from server.key_guard import KeyGuard
+from server.key_ring import KeyRing
 from server.settings import ServerSettings, is_loopback, split_address
 from storage import sql as statements
 from storage.data_directory import DataDirectory
@@ -42,6 +43,7 @@ from storage.errors import StorageError
 from storage.hot import HotRows
 from storage.lake import Lake
 from storage.recent_spans import recent_spans
+from storage.registry.api_keys import ApiKeys, Rates
 from storage.registry.registry import Registry
 from storage.upkeep.upkeep import Upkeep
 
@@ -56,6 +58,11 @@ class Parts:
     def __init__(self, settings: ServerSettings, data: DataDirectory) -> None:
         self._data = data
         self.registry = Registry(data.registry_url)
+        self.keys = KeyRing(
+            ApiKeys(data.registry_url),
+            rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
+            may_be_open=not _reachable(settings),
+        )
         lake = Lake(data.lake)
         writer_id = data.writer_id()
         self.engine = DuckDBEngine(lake, HotRows(data.log, lake, writer_id))
@@ -77,19 +84,23 @@ class Parts:
         self.admission = Admission(settings.in_flight_bytes_max)
         self.replies = Replies(self.pipeline)
         self.grpc = OtlpGrpcReceiver(
-            self.replies, self.admission, settings.grpc, body_bytes_max=settings.body_bytes_max
+            self.replies, self.admission, settings.grpc, access=self.keys, body_bytes_max=settings.body_bytes_max
         )
-        self.app = LocalGuard(_WithProject(application(self, settings)), settings.allowed_hosts)
+        app = application(self, settings)
+        self.app = KeyGuard(app, self.keys, keyless=LocalGuard(app, settings.allowed_hosts))
 
     def start(self) -> None:
         """Take over the log, begin to take requests."""
+        self.keys.start()
         self.exporter.start()
         self.pipeline.start()
         self.upkeep.start()
 
     def forget(self, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
         """Remove a customer's rows, also those that are not committed yet; return how many of each table."""
-        return forget(self.exporter, self.upkeep, self._data, project, customer_id, progress)
+        # Where there are projects, a file that holds an id may be another one's: that is for the server's owner alone.
+        tell_damaged = None if self.keys.is_open else logger.warning
+        return forget(self.exporter, self.upkeep, self._data, project, customer_id, progress, tell_damaged=tell_damaged)
 
     def backup(self) -> Path:
         """Return the folder of a new backup of the data directory."""
@@ -101,7 +112,14 @@ class Parts:
 
     def stop(self) -> None:
         """Answer what was taken, commit it, close; each step is taken, whatever befalls the others."""
-        steps = (self.pipeline.stop, self.upkeep.stop, self.exporter.stop, self.engine.close, self.registry.close)
+        steps = (
+            self.pipeline.stop,
+            self.upkeep.stop,
+            self.exporter.stop,
+            self.engine.close,
+            self.keys.stop,
+            self.registry.close,
+        )
         for step in steps:
             try:
                 step()
@@ -114,9 +132,9 @@ def serve(settings: ServerSettings) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    _refuse_open_doors(settings)
-    keep_freed_memory()
     data = DataDirectory(settings.data_dir)
+    _refuse_open_doors(settings, data)
+    keep_freed_memory()
     data.create()
     data.lock()
     if not is_compiled():
@@ -185,17 +203,6 @@ def newest_receipt(engine: DuckDBEngine) -> int:
     return min(int(newest), time.time_ns() // 1000 + CLOCK_AHEAD_US_MAX)
 
 
-class _WithProject:
-    """Puts the caller's project on each request. No key is defined yet, so everybody is ``default``."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["project"] = DEFAULT_PROJECT
-        await self._app(scope, receive, send)
-
-
 class _HttpServer(uvicorn.Server):
     """Uvicorn, without its own signal handlers: the drain here has more to do than close a port."""
 
@@ -243,13 +250,30 @@ def _announce(parts: Parts, listener: socket.socket) -> None:
     print(f"ready http=http://{host}:{port} grpc={parts.grpc.address}", flush=True)  # noqa: T201 - the contract's line
 
 
-def _refuse_open_doors(settings: ServerSettings) -> None:
-    for name, address in (("http", settings.http), ("grpc", settings.grpc)):
-        if not is_loopback(split_address(address)[0]):
-            raise CommandError(
-                f"{name}: {address} can be reached from other machines, but no API key is defined, so anyone could "
-                "read and write: listen on 127.0.0.1, and put a proxy that authenticates before it"
-            )
+def _refuse_open_doors(settings: ServerSettings, data: DataDirectory) -> None:
+    reachable = _reachable(settings)
+    if reachable and not _has_keys(data):
+        raise CommandError(
+            f"{reachable} can be reached from other machines, but no API key is defined, so anyone could read and "
+            f"write: make one first by `fallom-server keys create --data-dir {data.path}`, or listen on 127.0.0.1"
+        )
+
+
+def _reachable(settings: ServerSettings) -> str:
+    """Return the setting and the address that other machines can reach; empty where there is none."""
+    addresses = {"http": settings.http, "grpc": settings.grpc}
+    found = (f"{name}: {address}" for name, address in addresses.items() if not is_loopback(split_address(address)[0]))
+    return next(found, "")
+
+
+def _has_keys(data: DataDirectory) -> bool:
+    if not data.registry_path.is_file():
+        return False
+    keys = ApiKeys(data.registry_url)
+    try:
+        return keys.exist()
+    finally:
+        keys.close()
 
 
 @contextmanager

@@ -2,23 +2,27 @@
 
 grpcio reads a message as soon as it is asked for it, whole, and says its size only then. So a call is asked for its
 message only when it has one of ``reads_max`` places; until then the client's bytes stop at the window of its stream.
-Calls beyond CALLS_MAX, and all calls while the budget is spent, are refused before anything of them is read. What is
-received and not yet counted by admission is thus at most reads_max messages and CALLS_MAX windows.
+Calls without a key that may ingest, those beyond CALLS_MAX, and all calls while the budget is spent, are refused before
+anything of them is read. What is received and not yet counted by admission is thus at most reads_max messages and
+CALLS_MAX windows.
 """
 
 import asyncio
 import socket
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from collector.access import Access, presented_key
 from collector.admission import Admission
-from collector.component import AdmissionError, CollectorError, DecodeError, RetryableError, TooLargeError
+from collector.component import AdmissionError, CollectorError, DecodeError
 from collector.otlp import answers
 from collector.otlp.signals import SIGNALS, Signal
 from collector.replies import Replies
 from collector.request import Outcome, Request
+from schemas.scopes import INGEST
 
 TRANSPORT = "grpc"
 CALLS_MAX = 256
@@ -35,9 +39,17 @@ class OtlpGrpcReceiver:
     """The gRPC port, served by the event loop that starts it. ``address`` is where it listens once started."""
 
     def __init__(
-        self, replies: Replies, admission: Admission, address: str, *, body_bytes_max: int, reads_max: int = 16
+        self,
+        replies: Replies,
+        admission: Admission,
+        address: str,
+        *,
+        access: Access,
+        body_bytes_max: int,
+        reads_max: int = 16,
     ) -> None:
         self._replies = replies
+        self._access = access
         self._admission = admission
         self._requested_address = address
         self._body_bytes_max = body_bytes_max
@@ -92,9 +104,13 @@ class OtlpGrpcReceiver:
         share = self._admission.share(TRANSPORT)
         self._calls += 1
         try:
+            metadata = call.invocation_metadata() or ()
+            caller = self._access.admit(presented_key(metadata), INGEST)
             body = await self._read(signal, call)
             share.grow(len(body))
-            outcome = await self._replies.to(Request(signal.protobuf, body, "default", _headers(call)), share)
+            caller.charge(len(body))
+            request = Request(signal.protobuf, body, caller.project, _headers(metadata))
+            outcome = await self._replies.to(request, share)
         except CollectorError as error:
             return _refusal(error)
         finally:
@@ -139,24 +155,19 @@ def _refuse_taken_port(address: str) -> None:
             raise OSError(f"can't listen on {address} for gRPC: {error.strerror or error}") from error
 
 
-def _headers(call: Any) -> dict[str, str]:
-    return {name: value for name, value in call.invocation_metadata() or () if name.startswith("x-fallom-")}
-
-
-def _code(error: CollectorError) -> grpc.StatusCode:
-    if isinstance(error, RetryableError):
-        return grpc.StatusCode.UNAVAILABLE
-    return grpc.StatusCode.RESOURCE_EXHAUSTED if isinstance(error, TooLargeError) else grpc.StatusCode.INVALID_ARGUMENT
+def _headers(metadata: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name: value for name, value in metadata if name.startswith("x-fallom-")}
 
 
 def _refusal(error: CollectorError) -> _Refusal:
     details = answers.status(error).SerializeToString()
-    return _code(error), str(error), (("grpc-status-details-bin", details),)
+    return _STATUS_CODES[answers.code(error)], str(error), (("grpc-status-details-bin", details),)
 
 
 def _encoded(outcome: Outcome) -> bytes:
     return answers.encode(answers.response(outcome), answers.PROTOBUF)
 
 
+_STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _ALL_TAKEN = _encoded(Outcome(0))
 _TOO_MANY = AdmissionError(f"{CALLS_MAX} calls are under way, the limit: try again")
