@@ -26,10 +26,14 @@ from collector.accounting import RowCounts
 from collector.component import LogFullError
 from collector.log_budget import RETRY_AFTER_S, LogBudget
 from collector.quarantine import Quarantine
+from collector.telemetry import Histogram
 from storage.durability import sync_directory, sync_file
 from storage.segments import Part, SegmentEncoder, SegmentReader, segment_numbers, segment_path
 
 logger = logging.getLogger(__name__)
+
+PROBE = "probe.tmp"
+PROBE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class SegmentLog:
         self._uncut: _Segment | None = None
         self._next_number = 1
         self._last_append_s = self._last_sync_s = 0.0
+        self.syncs = Histogram()
         self._refused = 0
         self._accepted = self._recovered = self._deduplicated = self._committed = self._lost = 0
         self._quarantine = Quarantine(directory)
@@ -186,6 +191,21 @@ class SegmentLog:
                 quarantined_bytes=self._quarantine.size_bytes,
             )
 
+    def obstacle(self) -> str:
+        """Return why rows are refused, or an empty text.
+
+        Where the last ones could not be written, it is tried anew, since clients that are told so may send no more.
+        """
+        with self._lock:
+            if self._refused:
+                try:
+                    self._cut_tail()
+                    _try_to_write(self._directory / PROBE)
+                except OSError as error:
+                    return f"the log can't be written: {error.strerror or error}"
+                self._tell_recovery()
+        return ""
+
     def _refusal(self, error: OSError) -> LogFullError:
         if self._refused == 0:
             logger.error("%s can't be written: %s; rows are refused until it can", self._directory, error)
@@ -230,6 +250,7 @@ class SegmentLog:
             began = time.perf_counter()
             os.fdatasync(self._descriptor)
             self._last_sync_s = time.perf_counter() - began
+            self.syncs.observe(self._last_sync_s)
         except Exception:
             # Also where memory ran out: what is appended behind a torn frame might not be found again.
             self._budget.release(size_bytes)
@@ -332,6 +353,17 @@ def _write_all(descriptor: int, parts: list[Part]) -> None:
             if count == 0:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             rest = rest[count:]
+
+
+def _try_to_write(path: Path) -> None:
+    """Write and sync as much as an append may, then remove it again. Raises OSError."""
+    try:
+        with path.open("wb") as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _close(descriptor: int) -> None:

@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -22,14 +22,18 @@ from collector.decoders import DECODERS
 from collector.processors import process
 from collector.replies import Reply
 from collector.request import Format, Outcome, Receipt, Request
+from collector.telemetry import ReceiverCounts, Source
 
 logger = logging.getLogger(__name__)
 
+# Whose clients send a format; all others are OTLP's.
+RECEIVERS = {Format.METRICS: "fallom", Format.EXPOSURE: "fallom"}
 ROUND_BYTES_MAX = 64 * 1024 * 1024
 DECODED_BYTES_ENOUGH = 128 * 1024 * 1024
 
-_Pending = tuple[Request, Reply]
-_Answer = tuple[Outcome, Reply]
+_Pending = tuple[Request, Reply, float]
+"""A request, its reply, and when it was queued, on the clock of the counts."""
+_Answer = tuple[Outcome, _Pending]
 
 
 class Pipeline:
@@ -45,6 +49,7 @@ class Pipeline:
         self._lock = threading.Lock()
         self._draining = False
         self._last_unix_us = 0
+        self.counts = ReceiverCounts()
 
     def start(self) -> None:
         """Begin to take requests."""
@@ -72,7 +77,7 @@ class Pipeline:
         """Queue a request; its rows are on disk when the reply has an Outcome."""
         with self._lock:
             if not self._draining:
-                self._queue.put((request, reply))
+                self._queue.put((request, reply, time.perf_counter()))
                 return
         reply.set_exception(DrainingError("the server is shutting down"))
 
@@ -90,7 +95,7 @@ class Pipeline:
             # Nobody foresaw it; without this thread nothing would ever be taken again.
             logger.exception("a round of requests could not be processed")
             error = RetryableError("the server failed to process the request")
-            for _, reply in pending:
+            for _, reply, _ in pending:
                 # Those that are answered stay so.
                 with suppress(Exception):
                     reply.set_exception(error)
@@ -112,10 +117,11 @@ class Pipeline:
 
     def _process(self, pending: list[_Pending]) -> None:
         by_format: dict[Format, list[_Pending]] = defaultdict(list)
-        for request, future in pending:
+        for one in pending:
+            request, reply, _ = one
             # A client that has gone, unanswered, has cancelled.
-            if future.set_running_or_notify_cancel():
-                by_format[request.format].append((request, future))
+            if reply.set_running_or_notify_cancel():
+                by_format[request.format].append(one)
         by_table: dict[str, list[_Part]] = defaultdict(list)
         size_bytes = 0
         for requests in by_format.values():
@@ -136,7 +142,7 @@ class Pipeline:
     def _decode(self, requests: list[_Pending]) -> Iterator["_Part"]:
         """Yield the requests, all of one format, as batches; those that fail are answered here."""
         try:
-            received = [(request, self._receipt()) for request, _ in requests]
+            received = [(request, self._receipt()) for request, _, _ in requests]
             decoded = DECODERS[requests[0][0].format](received)
             rows = process(decoded.table, decoded.rows)
         except Exception as error:
@@ -148,28 +154,48 @@ class Pipeline:
             requests[0][1].set_exception(_foreseen(error))
             return
         taken: list[_Answer] = []
-        for outcome, (_, future) in zip(decoded.outcomes, requests, strict=True):
+        for outcome, one in zip(decoded.outcomes, requests, strict=True):
             if isinstance(outcome, CollectorError):
-                future.set_exception(outcome)
+                one[1].set_exception(outcome)
             else:
-                taken.append((outcome, future))
-        yield _Part(decoded.table, rows, taken)
+                taken.append((outcome, one))
+        yield _Part(decoded.table, RECEIVERS.get(requests[0][0].format, "otlp"), rows, taken)
 
     def _export(self, table: str, parts: list["_Part"]) -> None:
         """Store the rows of one table; what befalls it is not the others' concern."""
-        answers = [answer for part in parts for answer in part.answers]
         batches = [part.rows for part in parts if part.rows.num_rows]
         try:
             if batches:
                 self._exporter.consume(table, batches[0] if len(batches) == 1 else pa.concat_batches(batches))
         except RetryableError as error:
-            _fail(answers, error)
+            self._fail(parts, error, self.counts.refused)
         except Exception:
             logger.exception("a batch could not be exported")
-            _fail(answers, RetryableError("the server failed to store the batch"))
+            self._fail(parts, RetryableError("the server failed to store the batch"), self.counts.failed)
         else:
-            for outcome, future in answers:
-                future.set_result(outcome)
+            self._count_accepted(parts)
+            for part in parts:
+                for outcome, (_, reply, _) in part.answers:
+                    reply.set_result(outcome)
+
+    def _count_accepted(self, parts: list["_Part"]) -> None:
+        """Count before the answers, so that who has one finds it counted."""
+        now_s = time.perf_counter()
+        observe = self.counts.acknowledgement.observe
+        for part in parts:
+            self.counts.accepted.update(part.items())
+            for outcome, (request, _, queued_s) in part.answers:
+                observe(now_s - queued_s)
+                if outcome.reasons:
+                    source = (part.table, part.receiver, request.transport)
+                    for reason, count in outcome.reasons:
+                        self.counts.rejected[source, reason] += count
+
+    def _fail(self, parts: list["_Part"], error: CollectorError, counts: Counter[Source]) -> None:
+        for part in parts:
+            counts.update(part.items())
+            for _, (_, reply, _) in part.answers:
+                reply.set_exception(error)
 
     def _receipt(self) -> Receipt:
         self._last_unix_us = max(time.time_ns() // 1000, self._last_unix_us + 1)
@@ -187,8 +213,16 @@ class _Part:
     """The rows of the requests of one format, and the answers that wait for them to be on disk."""
 
     table: str
+    receiver: str
     rows: pa.RecordBatch
-    answers: "list[_Answer]"
+    answers: list[_Answer]
+
+    def items(self) -> dict[Source, int]:
+        """Return how many items came by which transport."""
+        counts: dict[str, int] = {}
+        for outcome, (request, _, _) in self.answers:
+            counts[request.transport] = counts.get(request.transport, 0) + outcome.accepted
+        return {(self.table, self.receiver, transport): count for transport, count in counts.items()}
 
 
 def _foreseen(error: Exception) -> CollectorError:
@@ -198,8 +232,3 @@ def _foreseen(error: Exception) -> CollectorError:
     logger.error("a request could not be decoded", exc_info=error)
     failure = RetryableError if isinstance(error, MemoryError | OSError) else DecodeError
     return failure(f"the body can't be decoded: {type(error).__name__}")
-
-
-def _fail(answers: "list[_Answer]", error: CollectorError) -> None:
-    for _, future in answers:
-        future.set_exception(error)

@@ -29,15 +29,20 @@ class Request:
     body: bytes
     project: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    transport: str = "http"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one request: how many of its items were taken, how many were rejected and why."""
+    """What became of one request: how many of its items were taken, how many were rejected and why.
+
+    ``message`` says it to the client; ``reasons`` counts the rejected by a word each.
+    """
 
     accepted: int
     rejected: int = 0
     message: str = ""
+    reasons: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,19 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
 from collector.admission import Admission
 from collector.component import AdmissionError, CollectorError, DecodeError, RetryableError, TooLargeError
 from collector.otlp import answers
+from collector.receivers import grpc_health
 from collector.replies import Replies
 from collector.request import Format, Outcome, Request
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+# What health and reflection tell of.
+SERVICES = (SERVICE,)
 TRANSPORT = "grpc"
 CALLS_MAX = 256
 CONNECTIONS_MAX = 1024
@@ -44,6 +49,7 @@ class OtlpGrpcReceiver:
         self._reads = asyncio.Semaphore(reads_max)
         self._calls = 0
         self._server: grpc.aio.Server | None = None
+        self.health = grpc_health.GrpcHealth(SERVICES)
         self.address = address
 
     async def start(self) -> None:
@@ -53,6 +59,8 @@ class OtlpGrpcReceiver:
         # As a stream, although one message comes: of a unary call grpcio reads the message before it asks us.
         handler = grpc.stream_unary_rpc_method_handler(self._export)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": handler}),))
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
+        reflection.enable_server_reflection((*SERVICES, grpc_health.SERVICE, reflection.SERVICE_NAME), server)
         host = self._requested_address.rpartition(":")[0]
         try:
             port = server.add_insecure_port(self._requested_address)
@@ -66,14 +74,14 @@ class OtlpGrpcReceiver:
         """Take no more calls; those under way are answered first."""
         server, self._server = self._server, None
         if server is not None:
+            self.health.stop()
             await server.stop(grace=DRAIN_S_MAX)
 
     async def _export(self, _: object, call: Any) -> bytes:
         if self._calls >= CALLS_MAX or self._admission.is_nearly_spent:
-            self._admission.count_refusal(TRANSPORT)
-            answer: bytes | _Refusal = _refusal(
-                self._admission.refusal() if self._admission.is_nearly_spent else _TOO_MANY
-            )
+            error = self._admission.refusal() if self._admission.is_nearly_spent else _TOO_MANY
+            self._admission.count_refusal(TRANSPORT, error)
+            answer: bytes | _Refusal = _refusal(error)
         else:
             answer = await self._answer(call)
         if isinstance(answer, bytes):
@@ -88,8 +96,10 @@ class OtlpGrpcReceiver:
         try:
             body = await self._read(call)
             share.grow(len(body))
-            outcome = await self._replies.to(Request(Format.OTLP_PROTOBUF, body, "default", _headers(call)), share)
+            request = Request(Format.OTLP_PROTOBUF, body, "default", _headers(call), TRANSPORT)
+            outcome = await self._replies.to(request, share)
         except CollectorError as error:
+            share.count_refusal(error)
             return _refusal(error)
         finally:
             self._calls -= 1
