@@ -1,4 +1,4 @@
-"""Health of a real server while it starts, serves, is full and drains: ``/healthz``, ``/readyz``, ``grpc.health.v1``."""
+"""Health of a real server while it starts, serves, is full and drains, over HTTP and gRPC."""
 
 from __future__ import annotations
 
