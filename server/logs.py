@@ -26,6 +26,7 @@ from storage.registry.errors import RegistryBusyError, RegistryUnavailableError
 
 OWN = ("analytics", "collector", "fallom", "schemas", "server", "storage")
 _UNQUOTED = re.compile(r"""[^"'`\n]*""")
+_NO_OBJECT = re.compile(r"""[^"'`<(\n]+""")
 _KIND = re.compile(r"[A-Z][A-Za-z ]{0,40} Error")
 _CAUSES_MAX = 5
 _FRAMES_MAX = 30
@@ -50,8 +51,9 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
 
 
 def log_loop_error(_: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-    """Log what asyncio says of an error that nobody awaited; its own handler prints the objects involved."""
-    logging.getLogger("asyncio").error("%s", context.get("message", "an error"), exc_info=context.get("exception"))
+    """Log what asyncio says of an error that nobody awaited, without the objects involved, which may hold anything."""
+    said = _NO_OBJECT.match(str(context.get("message", "")))
+    logging.getLogger("asyncio").error("%s", said[0] if said else "an error", exc_info=context.get("exception"))
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
