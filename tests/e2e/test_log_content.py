@@ -149,11 +149,17 @@ def damaged_lake(server: ServerProcess) -> Iterator[None]:
     """Make what is read of the lake fail, and for a time what is committed to it."""
     for path in (server.data_dir / "lake" / "spans").rglob("*.parquet"):
         path.write_bytes(b"PAR1" + CONTENT.encode() * 10 + b"PAR1")
-    entries = server.data_dir / "lake" / "metrics" / "_delta_log"
-    last = len(list(entries.glob("*.json")))
-    (entries / f"{last:020}.json").write_text(f'{{"add": "{CONTENT}", "metaData": "{CONTENT}"}}')
+    foreign = []
+    for table, entry in (
+        ("metrics", {"protocol": {"minReaderVersion": 999, "minWriterVersion": CONTENT}}),
+        ("exposures", {"add": CONTENT}),
+    ):
+        entries = server.data_dir / "lake" / table / "_delta_log"
+        foreign.append(entries / f"{len(list(entries.glob('*.json'))):020}.json")
+        foreign[-1].write_text(json.dumps(entry))
     yield
-    (entries / f"{last:020}.json").unlink()
+    for path in foreign:
+        path.unlink()
 
 
 def test_nothing_that_a_client_sends_is_in_the_log(server: ServerProcess) -> None:
