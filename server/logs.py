@@ -42,6 +42,8 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
     logging.basicConfig(level=max(numeric, logging.INFO), handlers=[handler], force=True)
     for name in OWN:
         logging.getLogger(name).setLevel(numeric)
+    # It tells of its own start and stop; so do we.
+    logging.getLogger("uvicorn").setLevel(max(numeric, logging.WARNING))
     # A stderr that can't be written to must not be written to about that.
     logging.raiseExceptions = False
     logging.captureWarnings(capture=True)

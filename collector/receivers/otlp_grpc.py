@@ -12,13 +12,11 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from collector.admission import Admission
 from collector.component import AdmissionError, CollectorError, DecodeError, RetryableError, TooLargeError
 from collector.otlp import answers
-from collector.receivers import grpc_health
+from collector.receivers.grpc_services import GrpcHealth, GrpcReflection
 from collector.replies import Replies
 from collector.request import Format, Outcome, Request
 
@@ -49,7 +47,7 @@ class OtlpGrpcReceiver:
         self._reads = asyncio.Semaphore(reads_max)
         self._calls = 0
         self._server: grpc.aio.Server | None = None
-        self.health = grpc_health.GrpcHealth(SERVICES)
+        self.health = GrpcHealth(SERVICES)
         self.address = address
 
     async def start(self) -> None:
@@ -59,8 +57,7 @@ class OtlpGrpcReceiver:
         # As a stream, although one message comes: of a unary call grpcio reads the message before it asks us.
         handler = grpc.stream_unary_rpc_method_handler(self._export)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": handler}),))
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
-        reflection.enable_server_reflection((*SERVICES, grpc_health.SERVICE, reflection.SERVICE_NAME), server)
+        server.add_generic_rpc_handlers((self.health.handler(), GrpcReflection(SERVICES).handler()))
         host = self._requested_address.rpartition(":")[0]
         try:
             port = server.add_insecure_port(self._requested_address)

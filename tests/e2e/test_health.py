@@ -252,7 +252,10 @@ def test_who_watches_does_not_hold_up_the_end(tmp_path: Path, started: Callable[
 
 def test_every_line_of_the_log_is_json(tmp_path: Path, started: Callable[..., ServerProcess]) -> None:
     server = started(tmp_path / "data")
-    assert send(server) == 200
+    host, _, port = server.url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(b"no HTTP\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400")
     assert server.terminate() == 0
 
     lines = [json.loads(line) for line in server.log().splitlines()]
