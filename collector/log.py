@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 PROBE = "probe.tmp"
 PROBE_BYTES = 1024 * 1024
+# A disk that takes longer for an append is one that hangs.
+APPEND_S_MAX = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class SegmentLog:
         self._uncut: _Segment | None = None
         self._next_number = 1
         self._last_append_s = self._last_sync_s = 0.0
+        self._appending_since_s = 0.0
         self.syncs = Histogram()
         self._refused = 0
         self._accepted = self._recovered = self._deduplicated = self._committed = self._lost = 0
@@ -106,13 +109,15 @@ class SegmentLog:
         Raises LogFullError, with nothing kept of the rows and nothing counted, where they can't be written.
         """
         with self._lock:
-            began = time.perf_counter()
+            self._appending_since_s = began = time.perf_counter()
             try:
                 self._cut_tail()
                 if rows.num_rows:
                     self._append(rows)
             except OSError as error:
                 raise self._refusal(error) from error
+            finally:
+                self._appending_since_s = 0.0
             self._tell_recovery()
             self._last_append_s = time.perf_counter() - began
             self._accepted += rows.num_rows + duplicates
@@ -192,10 +197,17 @@ class SegmentLog:
             )
 
     def obstacle(self) -> str:
-        """Return why rows are refused, or an empty text.
+        """Return why rows are refused, or wait for long; else an empty text.
 
         Where the last ones could not be written, it is tried anew, since clients that are told so may send no more.
         """
+        # Without the lock, which is held for as long as the disk takes.
+        since_s = self._appending_since_s
+        waiting_s = time.perf_counter() - since_s if since_s else 0.0
+        if waiting_s > APPEND_S_MAX:
+            return f"the log's disk has not answered for {waiting_s:.0f} s"
+        if not self._refused:
+            return ""
         with self._lock:
             if self._refused:
                 try:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from anyio import CapacityLimiter, to_thread
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -34,6 +35,7 @@ from collector.log import LogStatus
 from collector.telemetry import Distribution, ReceiverCounts, Source
 
 EXPORTER = "lake"
+SCRAPES_MAX = 2
 SOURCE = ("receiver", "transport")
 _STATM = Path("/proc/self/statm")
 
@@ -139,16 +141,18 @@ class PipelineMetrics:
 
 
 def routes(metrics: PipelineMetrics) -> list[BaseRoute]:
-    """Return the route. It is answered in a thread of its own, since the counts may wait for a sync."""
+    """Return the route, answered in threads of its own: the counts may wait for a disk that does not answer."""
     registry = CollectorRegistry()
     registry.register(metrics)
+    threads = CapacityLimiter(SCRAPES_MAX)
 
-    def scrape(request: Request) -> Response:
+    async def scrape(request: Request) -> Response:
         # prometheus-client's own choice fails on versions that are none.
+        encode: Callable[[CollectorRegistry], bytes] = generate_latest
+        media_type = CONTENT_TYPE_PLAIN_0_0_4
         if "application/openmetrics-text" in request.headers.get("accept", ""):
-            text = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
-            return Response(text, media_type=openmetrics.CONTENT_TYPE_LATEST)
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+            encode, media_type = openmetrics.generate_latest, openmetrics.CONTENT_TYPE_LATEST
+        return Response(await to_thread.run_sync(encode, registry, limiter=threads), media_type=media_type)
 
     return [Route("/metrics", scrape, methods=["GET"])]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -229,6 +230,27 @@ def test_a_log_that_refuses_says_why_and_finds_out_itself_when_it_can_be_written
     assert list(folder.glob("*")) == []
     log.append(rows(2))
     assert numbers(folder) == [2]
+
+
+def test_a_log_whose_disk_hangs_says_so_while_it_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = opened(folder)
+    answers = threading.Event()
+    sync = os.fdatasync
+
+    def hanging(descriptor: int) -> None:
+        answers.wait(20)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", hanging)
+    monkeypatch.setattr(collector.log, "APPEND_S_MAX", 0.05)
+    appending = threading.Thread(target=log.append, args=(rows(1),))
+    appending.start()
+    time.sleep(0.2)
+
+    assert log.obstacle() == "the log's disk has not answered for 0 s"
+    answers.set()
+    appending.join()
+    assert log.obstacle() == ""
 
 
 def test_a_budget_says_that_it_is_spent_until_something_is_given_back(tmp_path: Path) -> None:
