@@ -4,9 +4,12 @@ CollectorError
 ├── PermanentError    the same input will fail again: a client must not retry
 │   ├── DecodeError       the input is malformed
 │   ├── TooLargeError     the body is beyond the limit, before or after decompression
-│   └── UnsupportedError  its media type or its content encoding is none of ours
+│   ├── UnsupportedError  its media type or its content encoding is none of ours
+│   ├── UnauthenticatedError    there is no API key, or none that counts
+│   └── PermissionDeniedError   the API key's scopes don't cover it
 └── RetryableError    the input is fine, the moment is not: a client should retry
     ├── AdmissionError   too much is in flight
+    ├── RateError        the API key's rate of requests or bytes is spent
     ├── LogFullError     the log's disk budget or its disk is full
     └── DrainingError    the server is shutting down
 """
@@ -50,6 +53,18 @@ class UnsupportedError(PermanentError):
     reason = "unsupported"
 
 
+class UnauthenticatedError(PermanentError):
+    """There is no API key, or none that counts."""
+
+    reason = "unauthenticated"
+
+
+class PermissionDeniedError(PermanentError):
+    """The API key's scopes don't cover the request."""
+
+    reason = "permission_denied"
+
+
 class RetryableError(CollectorError):
     """The input is fine, the moment is not; ``retry_after_s`` is the hint for the client."""
 
@@ -62,6 +77,12 @@ class AdmissionError(RetryableError):
     """Too many bytes are in flight."""
 
     reason = "admission"
+
+
+class RateError(RetryableError):
+    """The API key's rate of requests or bytes is spent."""
+
+    reason = "rate"
 
 
 class LogFullError(RetryableError):

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,8 +26,17 @@ from collector.telemetry import ReceiverCounts, Source
 
 logger = logging.getLogger(__name__)
 
-# Whose clients send a format; all others are OTLP's.
-RECEIVERS = {Format.METRICS: "fallom", Format.EXPOSURE: "fallom"}
+# What a format's bodies are made of, and whose clients send it: the metrics' words.
+ITEMS: dict[Format, tuple[str, str]] = {
+    Format.OTLP_PROTOBUF: ("spans", "otlp"),
+    Format.JSON_TRACES: ("spans", "otlp"),
+    Format.LOGS_PROTOBUF: ("log_records", "otlp"),
+    Format.LOGS_JSON: ("log_records", "otlp"),
+    Format.DATA_POINTS_PROTOBUF: ("metric_points", "otlp"),
+    Format.DATA_POINTS_JSON: ("metric_points", "otlp"),
+    Format.METRICS: ("metric_points", "fallom"),
+    Format.EXPOSURE: ("exposures", "fallom"),
+}
 ROUND_BYTES_MAX = 64 * 1024 * 1024
 DECODED_BYTES_ENOUGH = 128 * 1024 * 1024
 
@@ -49,6 +58,8 @@ class Pipeline:
         self._lock = threading.Lock()
         self._draining = False
         self._last_unix_us = 0
+        self.dropped: Counter[str] = Counter()
+        """What came in by format, was right, and is of no kind that is kept."""
         self.counts = ReceiverCounts()
 
     def start(self) -> None:
@@ -142,8 +153,9 @@ class Pipeline:
     def _decode(self, requests: list[_Pending]) -> Iterator["_Part"]:
         """Yield the requests, all of one format, as batches; those that fail are answered here."""
         try:
+            body_format = requests[0][0].format
             received = [(request, self._receipt()) for request, _, _ in requests]
-            decoded = DECODERS[requests[0][0].format](received)
+            decoded = DECODERS[body_format](received)
             rows = process(decoded.table, decoded.rows)
         except Exception as error:
             # One of them can't be decoded: the others must not fail with it, nor again with its retry.
@@ -158,20 +170,28 @@ class Pipeline:
             if isinstance(outcome, CollectorError):
                 one[1].set_exception(outcome)
             else:
+                if outcome.dropped:
+                    self.dropped[body_format.value] += outcome.dropped
                 taken.append((outcome, one))
-        yield _Part(decoded.table, RECEIVERS.get(requests[0][0].format, "otlp"), rows, taken)
+        part = _Part(decoded.table, *ITEMS[body_format], rows, taken)
+        if self._stored_first(decoded.also, part):
+            yield part
+
+    def _stored_first(self, also: Sequence[tuple[str, pa.RecordBatch]], part: "_Part") -> bool:
+        """Store rows whose requests have others, which are answered with those; where that fails, answer so here."""
+        for table, rows in also:
+            error = self._stored(table, [process(table, rows)])
+            if error is not None:
+                self._fail([part], error)
+                return False
+        return True
 
     def _export(self, table: str, parts: list["_Part"]) -> None:
         """Store the rows of one table; what befalls it is not the others' concern."""
         batches = [part.rows for part in parts if part.rows.num_rows]
-        try:
-            if batches:
-                self._exporter.consume(table, batches[0] if len(batches) == 1 else pa.concat_batches(batches))
-        except RetryableError as error:
-            self._fail(parts, error, self.counts.refused)
-        except Exception:
-            logger.exception("a batch could not be exported")
-            self._fail(parts, RetryableError("the server failed to store the batch"), self.counts.failed)
+        error = self._stored(table, batches)
+        if error is not None:
+            self._fail(parts, error)
         else:
             self._count_accepted(parts)
             for part in parts:
@@ -183,19 +203,34 @@ class Pipeline:
         now_s = time.perf_counter()
         observe = self.counts.acknowledgement.observe
         for part in parts:
-            self.counts.accepted.update(part.items())
+            self.counts.accepted.update(part.item_counts())
             for outcome, (request, _, queued_s) in part.answers:
                 observe(now_s - queued_s)
-                if outcome.reasons:
-                    source = (part.table, part.receiver, request.transport)
+                if outcome.dropped or outcome.reasons:
+                    source = (part.items, part.receiver, request.transport)
+                    self.counts.dropped[source] += outcome.dropped
                     for reason, count in outcome.reasons:
                         self.counts.rejected[source, reason] += count
 
-    def _fail(self, parts: list["_Part"], error: CollectorError, counts: Counter[Source]) -> None:
+    def _fail(self, parts: list["_Part"], error: CollectorError) -> None:
+        is_foreseen = error.reason != CollectorError.reason
+        counts = self.counts.refused if is_foreseen else self.counts.failed
         for part in parts:
-            counts.update(part.items())
+            counts.update(part.item_counts())
             for _, (_, reply, _) in part.answers:
                 reply.set_exception(error)
+
+    def _stored(self, table: str, batches: list[pa.RecordBatch]) -> RetryableError | None:
+        """Return None once the rows are on disk, else why they are not."""
+        try:
+            if batches:
+                self._exporter.consume(table, batches[0] if len(batches) == 1 else pa.concat_batches(batches))
+        except RetryableError as error:
+            return error
+        except Exception:
+            logger.exception("a batch could not be exported")
+            return RetryableError("the server failed to store the batch")
+        return None
 
     def _receipt(self) -> Receipt:
         self._last_unix_us = max(time.time_ns() // 1000, self._last_unix_us + 1)
@@ -213,16 +248,17 @@ class _Part:
     """The rows of the requests of one format, and the answers that wait for them to be on disk."""
 
     table: str
+    items: str
     receiver: str
     rows: pa.RecordBatch
     answers: list[_Answer]
 
-    def items(self) -> dict[Source, int]:
-        """Return how many items came by which transport."""
+    def item_counts(self) -> dict[Source, int]:
+        """Return how many items came by which transport, those included that are of no kind that is kept."""
         counts: dict[str, int] = {}
         for outcome, (request, _, _) in self.answers:
-            counts[request.transport] = counts.get(request.transport, 0) + outcome.accepted
-        return {(self.table, self.receiver, transport): count for transport, count in counts.items()}
+            counts[request.transport] = counts.get(request.transport, 0) + outcome.accepted + outcome.dropped
+        return {(self.items, self.receiver, transport): count for transport, count in counts.items()}
 
 
 def _foreseen(error: Exception) -> CollectorError:

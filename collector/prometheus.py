@@ -89,7 +89,13 @@ class PipelineMetrics:
             ("refused", "decoded, but refused since the log could not take them", counts.refused),
             ("failed", "decoded, but lost to an error of the server", counts.failed),
         ):
-            yield from _by_table(verb, what, counted, counts.accepted)
+            yield from _by_kind(verb, what, counted, counts.accepted)
+        dropped = CounterMetricFamily(
+            "fallom_receiver_dropped_items", "Accepted, but of no kind that is kept.", labels=("kind", *SOURCE)
+        )
+        for source, count in sorted(counts.dropped.copy().items()):
+            dropped.add_metric(source, count)
+        yield dropped
         rejected = CounterMetricFamily(
             "fallom_receiver_rejected_spans",
             "Spans rejected alone, while the rest of their request was accepted.",
@@ -157,28 +163,32 @@ def routes(metrics: PipelineMetrics) -> list[BaseRoute]:
     return [Route("/metrics", scrape, methods=["GET"])]
 
 
-def _by_table(verb: str, what: str, counted: Counter[Source], known: Counter[Source]) -> Iterator[Metric]:
+def _by_kind(verb: str, what: str, counted: Counter[Source], known: Counter[Source]) -> Iterator[Metric]:
     # Each has a line in all families from the start, so that a rate of refusals begins at 0.
     sources = sorted({*_SOURCES, *known.copy(), *counted.copy()})
     families = {
-        table: CounterMetricFamily(name.format(verb), f"{nouns} {what}.", labels=SOURCE)
-        for table, (name, nouns) in _ITEMS.items()
+        kind: CounterMetricFamily(name.format(verb), f"{nouns} {what}.", labels=SOURCE)
+        for kind, (name, nouns) in _KINDS.items()
     }
-    for table, receiver, transport in sources:
-        if table in families:
-            families[table].add_metric((receiver, transport), counted.get((table, receiver, transport), 0))
+    for source in sources:
+        families[source[0]].add_metric(source[1:], counted.get(source, 0))
     yield from families.values()
 
 
 _SOURCES: tuple[Source, ...] = (
     ("spans", "otlp", "grpc"),
     ("spans", "otlp", "http"),
-    ("metrics", "fallom", "http"),
+    ("log_records", "otlp", "grpc"),
+    ("log_records", "otlp", "http"),
+    ("metric_points", "otlp", "grpc"),
+    ("metric_points", "otlp", "http"),
+    ("metric_points", "fallom", "http"),
     ("exposures", "fallom", "http"),
 )
-_ITEMS = {
+_KINDS = {
     "spans": ("otelcol_receiver_{}_spans", "Spans"),
-    "metrics": ("otelcol_receiver_{}_metric_points", "Values of custom metrics"),
+    "log_records": ("otelcol_receiver_{}_log_records", "Log records"),
+    "metric_points": ("otelcol_receiver_{}_metric_points", "Metric points, and values of custom metrics,"),
     "exposures": ("fallom_receiver_{}_exposures", "Exposures"),
 }
 

@@ -19,6 +19,10 @@ class Format(StrEnum):
     JSON_TRACES = "json_traces"
     METRICS = "metrics"
     EXPOSURE = "exposure"
+    LOGS_PROTOBUF = "logs_protobuf"
+    LOGS_JSON = "logs_json"
+    DATA_POINTS_PROTOBUF = "data_points_protobuf"
+    DATA_POINTS_JSON = "data_points_json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,14 @@ class Request:
 class Outcome:
     """What became of one request: how many of its items were taken, how many were rejected and why.
 
-    ``message`` says it to the client; ``reasons`` counts the rejected by a word each.
+    ``dropped`` are those that are right, and of no kind that is kept. ``message`` says to the client what was wrong;
+    ``reasons`` counts the rejected by a word each.
     """
 
     accepted: int
     rejected: int = 0
     message: str = ""
+    dropped: int = 0
     reasons: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
 
@@ -62,11 +68,15 @@ Received = tuple[Request, Receipt]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The rows of some requests for one table, and what became of each request, in the requests' order."""
+    """The rows of some requests for one table, and what became of each request, in the requests' order.
+
+    ``also`` are their rows for other tables, which are stored before these.
+    """
 
     table: str
     rows: pa.RecordBatch
     outcomes: Sequence[Outcome | CollectorError]
+    also: Sequence[tuple[str, pa.RecordBatch]] = ()
 
 
 def fallom_headers(headers: Mapping[str, object]) -> dict[str, str]:

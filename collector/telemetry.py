@@ -42,21 +42,23 @@ class Histogram:
 
 
 Source = tuple[str, str, str]
-"""Where items came from: table, receiver, transport."""
+"""What items are, and where they came from: kind, receiver, transport."""
 
 
 class ReceiverCounts:
     """The items, spans for instance, that receivers handed to the pipeline, by where they came from.
 
     Each is accepted, or refused since the moment is wrong, or failed by an error that nobody foresaw; or rejected alone
-    while the rest of its request is accepted, by reason. What can't be decoded at all has no items: its request is
-    counted by Admission. The pipeline's thread adds, any may read.
+    while the rest of its request is accepted, by reason. Of the accepted some are dropped, being of no kind that is
+    kept. What can't be decoded at all has no items: its request is counted by Admission. The pipeline's thread adds,
+    any may read.
     """
 
     def __init__(self) -> None:
         self.accepted: Counter[Source] = Counter()
         self.refused: Counter[Source] = Counter()
         self.failed: Counter[Source] = Counter()
+        self.dropped: Counter[Source] = Counter()
         self.rejected: Counter[tuple[Source, str]] = Counter()
         self.acknowledgement = Histogram()
         """From a whole request's arrival to its answer."""

@@ -1,6 +1,6 @@
 """Forgetting a customer: commits what is in the log, removes the rows, tells what of theirs may lie in quarantine."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from collector.exporters.lake import LakeExporter
@@ -44,30 +44,41 @@ def forget(
     project: str,
     customer_id: str,
     progress: Callable[[str], None],
+    *,
+    tell_damaged: Callable[[str], None] | None = None,
 ) -> Mapping[str, int]:
     """Remove a customer's rows, also those that are not committed yet; return how many of each table.
 
-    The last progress names what is left: files in quarantine that hold their id, since whose rows are in these nobody
-    can tell, and backups. Raises StorageError.
+    The last progress names what is left: files in quarantine that hold their id, since whose rows are in these, and of
+    which project, nobody can tell, and backups. The files are told to ``tell_damaged`` instead where it is given.
+    Raises StorageError.
     """
     progress("committing what is in the log")
     commit_log(exporter)
     rows = upkeep.forget(project, customer_id, progress=progress)
-    left = list(_left(data, customer_id))
-    if left:
-        progress("; ".join(left))
+    damaged, older = _left_in_quarantine(data, customer_id), _left_in_backups(data)
+    if damaged and tell_damaged is not None:
+        tell_damaged(damaged)
+        damaged = ""
+    if damaged or older:
+        progress("; ".join(filter(None, (damaged, older))))
     return rows
 
 
-def _left(data: DataDirectory, customer_id: str) -> Iterator[str]:
+def _left_in_quarantine(data: DataDirectory, customer_id: str) -> str:
     damaged = quarantined_files_with(data.log, customer_id)
-    if damaged:
-        names = ", ".join(path.name for path in damaged)
-        yield f"left in quarantine, where damaged rows of theirs may be: remove {names} from {damaged[0].parent}"
+    if not damaged:
+        return ""
+    names = ", ".join(path.name for path in damaged)
+    return f"left in quarantine, where damaged rows of theirs may be: remove {names} from {damaged[0].parent}"
+
+
+def _left_in_backups(data: DataDirectory) -> str:
     older = backups(data)
-    if older:
-        names = ", ".join(path.name for path in older)
-        yield f"left in backups, which are never changed: remove {names} from {data.backups}"
+    if not older:
+        return ""
+    names = ", ".join(path.name for path in older)
+    return f"left in backups, which are never changed: remove {names} from {data.backups}"
 
 
 def commit_log(exporter: LakeExporter) -> None:

@@ -80,6 +80,22 @@ class ServerSettings(BaseSettings):
     allowed_hosts: Annotated[
         list[str], Field(description="Names, beside those of this machine, that requests may be addressed to.")
     ] = []
+    key_requests_per_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="Requests a second of an API key that has no rate of its own; 0 is no limit.",
+        ),
+    ] = 0
+    key_bytes_per_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="Bytes a second of an API key that has no rate of its own; 0 is no limit.",
+        ),
+    ] = 0
     drain_notice_s: Annotated[
         float,
         Field(

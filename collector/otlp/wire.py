@@ -32,7 +32,7 @@ WORKSPACE_BYTES_MAX = 64 * 1024 * 1024
 
 _threads = threading.local()
 _TOO_MANY_SPANS = -30
-_MALFORMED = {
+MALFORMED = {
     protobuf.TRUNCATED: "a field is longer than what holds it",
     protobuf.BAD_VARINT: "a varint has more than 10 bytes",
     protobuf.BAD_LENGTH: "a length has more than 31 bits",
@@ -41,6 +41,8 @@ _MALFORMED = {
     protobuf.BAD_UTF8: "a string is not UTF-8",
     protobuf.TOO_DEEP: f"nested deeper than {protobuf.DEPTH_MAX} messages",
 }
+"""What is wrong with a body, by the errors of the compiled functions."""
+
 _TOO_LARGE = {
     request.SHARED_TOO_LARGE: (
         f"resource, scope and headers, repeated for each span, are larger than {SHARED_BYTES_MAX} bytes, the limit"
@@ -96,16 +98,15 @@ def _outcome(found: NDArray[np.int64], reasons: list[str]) -> Outcome | Collecto
     error = int(found[request.ERROR])
     if error == 0:
         rejected = int(found[request.REJECTED])
-        return Outcome(
-            int(found[request.ACCEPTED]), rejected, _summary(reasons, rejected), _counts(found) if rejected else ()
-        )
+        by_reason = _counts(found) if rejected else ()
+        return Outcome(int(found[request.ACCEPTED]), rejected, _summary(reasons, rejected), reasons=by_reason)
     if error == _TOO_MANY_SPANS:
         got = int(found[request.SPANS])
         return TooLargeError(f"at most {SPANS_MAX} spans in a request allowed, got {got}: send it in parts")
     place = f"at byte {int(found[request.ERROR_PLACE])}"
     if error in _TOO_LARGE:
         return TooLargeError(f"{place}: {_TOO_LARGE[error]}: send it in parts")
-    return DecodeError(f"not an ExportTraceServiceRequest: {place}: {_MALFORMED[error]}")
+    return DecodeError(f"not an ExportTraceServiceRequest: {place}: {MALFORMED[error]}")
 
 
 def _counts(found: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:

@@ -2,27 +2,31 @@
 
 grpcio reads a message as soon as it is asked for it, whole, and says its size only then. So a call is asked for its
 message only when it has one of ``reads_max`` places; until then the client's bytes stop at the window of its stream.
-Calls beyond CALLS_MAX, and all calls while the budget is spent, are refused before anything of them is read. What is
-received and not yet counted by admission is thus at most reads_max messages and CALLS_MAX windows.
+Calls without a key that may ingest, those beyond CALLS_MAX, and all calls while the budget is spent, are refused before
+anything of them is read. What is received and not yet counted by admission is thus at most reads_max messages and
+CALLS_MAX windows.
 """
 
 import asyncio
 import socket
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from collector.access import Access, presented_key
 from collector.admission import Admission
-from collector.component import AdmissionError, CollectorError, DecodeError, RetryableError, TooLargeError
+from collector.component import AdmissionError, CollectorError, DecodeError
 from collector.otlp import answers
+from collector.otlp.signals import SIGNALS, Signal
 from collector.receivers.grpc_services import GrpcHealth, GrpcReflection
 from collector.replies import Replies
-from collector.request import Format, Outcome, Request
+from collector.request import Outcome, Request
+from schemas.scopes import INGEST
 
-SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 # What health and reflection tell of.
-SERVICES = (SERVICE,)
+SERVICES = tuple(signal.service for signal in SIGNALS)
 TRANSPORT = "grpc"
 CALLS_MAX = 256
 CONNECTIONS_MAX = 1024
@@ -38,9 +42,17 @@ class OtlpGrpcReceiver:
     """The gRPC port, served by the event loop that starts it. ``address`` is where it listens once started."""
 
     def __init__(
-        self, replies: Replies, admission: Admission, address: str, *, body_bytes_max: int, reads_max: int = 16
+        self,
+        replies: Replies,
+        admission: Admission,
+        address: str,
+        *,
+        access: Access,
+        body_bytes_max: int,
+        reads_max: int = 16,
     ) -> None:
         self._replies = replies
+        self._access = access
         self._admission = admission
         self._requested_address = address
         self._body_bytes_max = body_bytes_max
@@ -54,10 +66,9 @@ class OtlpGrpcReceiver:
         """Begin to listen. Raises OSError where the port can't be had."""
         _refuse_taken_port(self._requested_address)
         server = grpc.aio.server(options=_options(self._body_bytes_max))
-        # As a stream, although one message comes: of a unary call grpcio reads the message before it asks us.
-        handler = grpc.stream_unary_rpc_method_handler(self._export)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": handler}),))
-        server.add_generic_rpc_handlers((self.health.handler(), GrpcReflection(SERVICES).handler()))
+        server.add_generic_rpc_handlers(
+            (*map(self._service, SIGNALS), self.health.handler(), GrpcReflection(SERVICES).handler())
+        )
         host = self._requested_address.rpartition(":")[0]
         try:
             port = server.add_insecure_port(self._requested_address)
@@ -74,26 +85,37 @@ class OtlpGrpcReceiver:
             self.health.stop()
             await server.stop(grace=DRAIN_S_MAX)
 
-    async def _export(self, _: object, call: Any) -> bytes:
+    def _service(self, signal: Signal) -> grpc.GenericRpcHandler:
+        async def export(_: object, call: Any) -> bytes:
+            return await self._export(signal, call)
+
+        # As a stream, although one message comes: of a unary call grpcio reads the message before it asks us.
+        handler = grpc.stream_unary_rpc_method_handler(export)
+        return grpc.method_handlers_generic_handler(signal.service, {"Export": handler})
+
+    async def _export(self, signal: Signal, call: Any) -> bytes:
         if self._calls >= CALLS_MAX or self._admission.is_nearly_spent:
             error = self._admission.refusal() if self._admission.is_nearly_spent else _TOO_MANY
             self._admission.count_refusal(TRANSPORT, error)
             answer: bytes | _Refusal = _refusal(error)
         else:
-            answer = await self._answer(call)
+            answer = await self._answer(signal, call)
         if isinstance(answer, bytes):
             return answer
         # Not where the error was caught: grpcio keeps what abort raises, and with it would keep the body.
         await call.abort(*answer)
         return b""
 
-    async def _answer(self, call: Any) -> bytes | _Refusal:
+    async def _answer(self, signal: Signal, call: Any) -> bytes | _Refusal:
         share = self._admission.share(TRANSPORT)
         self._calls += 1
         try:
-            body = await self._read(call)
+            metadata = call.invocation_metadata() or ()
+            caller = self._access.admit(presented_key(metadata), INGEST)
+            body = await self._read(signal, call)
             share.grow(len(body))
-            request = Request(Format.OTLP_PROTOBUF, body, "default", _headers(call), TRANSPORT)
+            caller.charge(len(body))
+            request = Request(signal.protobuf, body, caller.project, _headers(metadata), TRANSPORT)
             outcome = await self._replies.to(request, share)
         except CollectorError as error:
             share.count_refusal(error)
@@ -103,7 +125,7 @@ class OtlpGrpcReceiver:
             share.release()
         return _ALL_TAKEN if not outcome.rejected else _encoded(outcome)
 
-    async def _read(self, call: Any) -> bytes:
+    async def _read(self, signal: Signal, call: Any) -> bytes:
         async with self._reads:
             try:
                 async with asyncio.timeout(READ_S_MAX):
@@ -111,7 +133,7 @@ class OtlpGrpcReceiver:
             except TimeoutError as error:
                 raise AdmissionError(f"the message did not arrive within {READ_S_MAX:.0f} s: try again") from error
         if not isinstance(message, bytes):
-            raise DecodeError("an ExportTraceServiceRequest expected, got no message")
+            raise DecodeError(f"an {signal.request} expected, got no message")
         return message
 
 
@@ -140,24 +162,19 @@ def _refuse_taken_port(address: str) -> None:
             raise OSError(f"can't listen on {address} for gRPC: {error.strerror or error}") from error
 
 
-def _headers(call: Any) -> dict[str, str]:
-    return {name: value for name, value in call.invocation_metadata() or () if name.startswith("x-fallom-")}
-
-
-def _code(error: CollectorError) -> grpc.StatusCode:
-    if isinstance(error, RetryableError):
-        return grpc.StatusCode.UNAVAILABLE
-    return grpc.StatusCode.RESOURCE_EXHAUSTED if isinstance(error, TooLargeError) else grpc.StatusCode.INVALID_ARGUMENT
+def _headers(metadata: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name: value for name, value in metadata if name.startswith("x-fallom-")}
 
 
 def _refusal(error: CollectorError) -> _Refusal:
     details = answers.status(error).SerializeToString()
-    return _code(error), str(error), (("grpc-status-details-bin", details),)
+    return _STATUS_CODES[answers.code(error)], str(error), (("grpc-status-details-bin", details),)
 
 
 def _encoded(outcome: Outcome) -> bytes:
     return answers.encode(answers.response(outcome), answers.PROTOBUF)
 
 
+_STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _ALL_TAKEN = _encoded(Outcome(0))
 _TOO_MANY = AdmissionError(f"{CALLS_MAX} calls are under way, the limit: try again")
