@@ -89,12 +89,13 @@ class GrpcHealth:
         try:
             told = None
             while True:
-                changed = self._changed
+                # All of one moment: while it is written, another change may come.
+                changed, is_last = self._changed, self._is_stopped
                 status = self._status(service)
                 if status != told:
                     await call.write(_Response(status=status))
                     told = status
-                if self._is_stopped:
+                if is_last:
                     return
                 await changed.wait()
         finally:

@@ -26,6 +26,10 @@ pytestmark = pytest.mark.e2e
 
 MIB = 1 << 20
 TRACE_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+SERVICES = tuple(
+    f"opentelemetry.proto.collector.{name}"
+    for name in ("trace.v1.TraceService", "logs.v1.LogsService", "metrics.v1.MetricsService")
+)
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -104,10 +108,9 @@ def test_a_server_that_works_is_alive_and_ready(server: ServerProcess) -> None:
             check(channel, "unknown")
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
         listed = health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest(), timeout=10)
-        assert {name: answer.status for name, answer in listed.statuses.items()} == {
-            "": SERVING,
-            TRACE_SERVICE: SERVING,
-        }
+        assert {name: answer.status for name, answer in listed.statuses.items()} == dict.fromkeys(
+            ("", *SERVICES), SERVING
+        )
 
 
 def test_health_is_answered_to_a_probe_that_names_the_machine_s_address(server: ServerProcess) -> None:
@@ -121,7 +124,7 @@ def test_reflection_tells_the_services_and_their_messages(server: ServerProcess)
     with grpc_channel(server.grpc) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
 
-        assert {TRACE_SERVICE, "grpc.health.v1.Health"} <= set(database.get_services())
+        assert {*SERVICES, "grpc.health.v1.Health"} <= set(database.get_services())
         service = database.FindFileContainingSymbol(TRACE_SERVICE).service[0]
         assert [method.name for method in service.method] == ["Export"]
 
