@@ -100,13 +100,13 @@ class Parts:
             not_ready=self.readiness.reasons,
         )
         app = application(self, settings)
-        guard = KeyGuard(
+        self.app = KeyGuard(
             app,
             self.keys,
             keyless=LocalGuard(app, settings.allowed_hosts),
             on_refusal=lambda error: self.admission.count_refusal("http", error),
         )
-        self.front = Front(guard, self.readiness)
+        self.front = Front(self.app, self.readiness)
 
     def start(self) -> None:
         """Load or make what is compiled, take over the log, begin to take requests."""
