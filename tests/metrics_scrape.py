@@ -35,8 +35,9 @@ class Scrape:
         )
 
 
-def scrape(server: ServerProcess) -> Scrape:
-    status, headers, body = server.request("GET", "/metrics")
+def scrape(server: ServerProcess, key: str = "") -> Scrape:
+    authorization = {"Authorization": f"Bearer {key}"} if key else {}
+    status, headers, body = server.request("GET", "/metrics", headers=authorization)
     assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     families = text_string_to_metric_families(body.decode())
     return Scrape(

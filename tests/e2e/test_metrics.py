@@ -24,8 +24,12 @@ from client_messages import (
     span,
 )
 from crash_load import KEY, SPANS_A_REQUEST, Load
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from keyed_server import create_key
 from metrics_scrape import TABLES, Scrape, scrape
 from server_process import ServerProcess
+
+from schemas.scopes import Scope
 
 pytestmark = pytest.mark.e2e
 
@@ -59,6 +63,15 @@ def scrape_when_committed(server: ServerProcess) -> Scrape:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return found
+
+
+def refused(found: Scrape) -> dict[tuple[str, str], float]:
+    """Return how many requests were refused by transport and reason."""
+    return {
+        (labels["transport"], labels["reason"]): value
+        for (name, pairs), value in found.samples.items()
+        if name == "fallom_receiver_refused_requests_total" and (labels := dict(pairs))
+    }
 
 
 def test_counters_rise_by_what_was_sent(hot: ServerProcess) -> None:
@@ -109,18 +122,50 @@ def test_refused_requests_are_counted_by_reason(hot: ServerProcess) -> None:
 
     found = scrape(hot)
 
-    refused = {
-        (labels["transport"], labels["reason"]): value
-        for (name, pairs), value in found.samples.items()
-        if name == "fallom_receiver_refused_requests_total" and (labels := dict(pairs))
-    }
-    assert refused == {
+    assert refused(found) == {
         ("grpc", "malformed"): 1,
         ("http", "malformed"): 3,
         ("http", "too_large"): 1,
         ("http", "unsupported"): 1,
     }
     assert found.value("otelcol_receiver_accepted_spans_total", **HTTP) == 0
+
+
+def test_log_records_and_metric_points_are_counted_and_how_many_of_them_were_dropped(hot: ServerProcess) -> None:
+    logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": "x"}}, {}]}]}]}
+    points = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m", "gauge": {"dataPoints": [{}]}}]}]}]}
+    assert post(hot, json.dumps(logs).encode(), JSON, "/v1/logs") == 200
+    assert post(hot, json.dumps(points).encode(), JSON, "/v1/metrics") == 200
+
+    found = scrape(hot)
+
+    for kind, count in (("log_records", 2), ("metric_points", 1)):
+        assert found.value(f"otelcol_receiver_accepted_{kind}_total", **HTTP) == count
+        assert found.value("fallom_receiver_dropped_items_total", kind=kind, **HTTP) == count
+    assert found.value("otelcol_receiver_accepted_spans_total", **HTTP) == 0
+
+
+def test_with_keys_refusals_are_counted_and_health_needs_none(tmp_path: Path) -> None:
+    admin, reader = (create_key(tmp_path / "data", "web", scope) for scope in (Scope.ADMIN, Scope.READ))
+    server = ServerProcess(tmp_path / "data").start()
+    try:
+        assert post(server, body(span())) == 401
+        assert post(server, body(span()), {**PROTOBUF, "Authorization": f"Bearer {reader}"}) == 403
+        assert server.request("GET", "/metrics")[0] == 401
+        with grpc_channel(server.grpc) as channel:
+            with pytest.raises(grpc.RpcError):
+                export_bytes(channel, body(span()))
+            health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+        assert [server.get(path)[0] for path in ("/healthz", "/readyz")] == [200, 200]
+
+        assert refused(scrape(server, admin)) == {
+            ("grpc", "unauthenticated"): 1,
+            ("http", "unauthenticated"): 2,
+            ("http", "permission_denied"): 1,
+        }
+    finally:
+        server.stop()
 
 
 def test_spans_that_the_log_can_not_take_are_counted_as_refused(tmp_path: Path) -> None:
