@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,6 +29,7 @@ from client_messages import (
     otlp_json,
     span,
 )
+from keyed_server import create_key
 from server_process import ServerProcess
 
 pytestmark = pytest.mark.e2e
@@ -188,3 +191,39 @@ def test_nothing_that_a_client_sends_is_in_the_log(server: ServerProcess) -> Non
         for form in (secret, secret.upper(), secret.encode().hex(), base64.b64encode(secret.encode()).decode()[:-2]):
             assert [line for line in log.splitlines() if form in line] == []
     assert "Traceback" not in log
+
+
+def test_no_key_that_counts_is_in_the_log_nor_is_its_hash(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    key = create_key(data_dir, CONTENT, "ingest,read,admin")
+    with closing(sqlite3.connect(data_dir / "registry.sqlite3")) as registry:
+        dump = "\n".join(registry.iterdump())
+    hashes = re.findall(r"X'([0-9A-F]{32,})'|'([0-9a-f]{64})'", dump)
+    server = ServerProcess(data_dir, "--log-level", "debug").start()
+    try:
+        headers = {"Authorization": f"Bearer {key}", **PROTOBUF}
+        assert server.request("POST", "/v1/traces", spans(), headers)[0] == 200
+        assert (
+            server.request("POST", "/v1/traces", spans(), {**headers, "Authorization": f"Bearer {key[:-1]}x"})[0] == 401
+        )
+        assert server.request("GET", f"/{key}?key={key}", headers={"X-Api-Key": key})[0] == 404
+        question = json.dumps({"query": f"SELECT '{key}'::INTEGER"}).encode()
+        assert server.request("POST", "/sql", question, {**JSON, "X-Api-Key": key})[0] == 400
+        with grpc_channel(server.grpc) as channel:
+            export_bytes(channel, spans(), metadata=(("authorization", f"Bearer {key}"),))
+        for path in data_dir.glob("registry.sqlite3*"):
+            path.write_bytes(key.encode() * 1000)
+        deadline = time.monotonic() + 20
+        while "serving the registry as last read" not in server.log():
+            server.request("GET", "/configs", headers={"X-Api-Key": key})
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        server.terminate()
+
+    log = server.log()
+
+    secrets = [key, key.rpartition("_")[2], *(found for pair in hashes for found in pair if found)]
+    assert len(secrets) > 2
+    assert [line for line in log.splitlines() if any(secret.lower() in line.lower() for secret in secrets)] == []
+    assert CONTENT not in log
