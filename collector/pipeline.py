@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from collector.component import CollectorError, Consumer, DecodeError, DrainingError, RetryableError
 from collector.decoders import DECODERS
-from collector.processors import process
+from collector.processors import TableProcessor, process
 from collector.replies import Reply
 from collector.request import Format, Outcome, Receipt, Request
 
@@ -35,8 +35,18 @@ _Answer = tuple[Outcome, Reply]
 class Pipeline:
     """Takes requests from any thread; each future holds an Outcome, a PermanentError or a RetryableError."""
 
-    def __init__(self, exporter: Consumer, *, newest_receipt: Callable[[], int] = lambda: 0) -> None:
-        """Make a pipeline whose receipts are later than ``newest_receipt`` (µs since 1970) at its start."""
+    def __init__(
+        self,
+        exporter: Consumer,
+        *,
+        newest_receipt: Callable[[], int] = lambda: 0,
+        privacy: TableProcessor | None = None,
+    ) -> None:
+        """Make a pipeline whose receipts are later than ``newest_receipt`` (µs since 1970) at its start.
+
+        ``privacy`` leaves of a table's rows what may be stored, before anything else is done with them.
+        """
+        self._privacy = privacy
         self._newest_receipt = newest_receipt
         self._exporter = exporter
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
@@ -138,7 +148,8 @@ class Pipeline:
         try:
             received = [(request, self._receipt()) for request, _ in requests]
             decoded = DECODERS[requests[0][0].format](received)
-            rows = process(decoded.table, decoded.rows)
+            rows = decoded.rows if self._privacy is None else self._privacy(decoded.table, decoded.rows)
+            rows = process(decoded.table, rows)
         except Exception as error:
             # One of them can't be decoded: the others must not fail with it, nor again with its retry.
             if len(requests) > 1:

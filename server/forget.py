@@ -1,9 +1,11 @@
 """Forgetting a customer: commits what is in the log, removes the rows, tells what of theirs may lie in quarantine."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from collector.exporters.lake import LakeExporter
+from collector.processors.privacy import Privacy
 from collector.quarantine import quarantined_files_with
 from collector.window import SpanWindow
 from schemas.spans import SPANS
@@ -44,23 +46,27 @@ def forget(
     project: str,
     customer_id: str,
     progress: Callable[[str], None],
+    privacy: Privacy | None = None,
 ) -> Mapping[str, int]:
     """Remove a customer's rows, also those that are not committed yet; return how many of each table.
 
-    The last progress names what is left: files in quarantine that hold their id, since whose rows are in these nobody
-    can tell, and backups. Raises StorageError.
+    They are looked for by the id as it is, and as ``privacy`` stores it. The last progress names what is left: files in
+    quarantine that hold their id, since whose rows are in these nobody can tell, and backups. Raises StorageError.
     """
     progress("committing what is in the log")
     commit_log(exporter)
-    rows = upkeep.forget(project, customer_id, progress=progress)
-    left = list(_left(data, customer_id))
+    names = sorted({customer_id, customer_id if privacy is None else privacy.identifier(project, customer_id)})
+    rows: Counter[str] = Counter()
+    for name in names:
+        rows.update(upkeep.forget(project, name, progress=progress))
+    left = list(_left(data, names))
     if left:
         progress("; ".join(left))
     return rows
 
 
-def _left(data: DataDirectory, customer_id: str) -> Iterator[str]:
-    damaged = quarantined_files_with(data.log, customer_id)
+def _left(data: DataDirectory, names_of_customer: Sequence[str]) -> Iterator[str]:
+    damaged = sorted({path for name in names_of_customer for path in quarantined_files_with(data.log, name)})
     if damaged:
         names = ", ".join(path.name for path in damaged)
         yield f"left in quarantine, where damaged rows of theirs may be: remove {names} from {damaged[0].parent}"

@@ -33,6 +33,7 @@ from server.backup import backup
 from server.errors import CommandError
 from server.forget import forget
 from server.guard import LocalGuard
+from server.privacy import privacy_of
 from server.settings import ServerSettings, is_loopback, split_address
 from storage import sql as statements
 from storage.data_directory import DataDirectory
@@ -72,7 +73,10 @@ class Parts:
         self.upkeep = Upkeep(
             lake, retention_days=settings.retention_days, content_retention_days=settings.content_retention_days
         )
-        self.pipeline = Pipeline(self.exporter, newest_receipt=lambda: newest_receipt(self.engine))
+        self._privacy = privacy_of(settings, data)
+        self.pipeline = Pipeline(
+            self.exporter, newest_receipt=lambda: newest_receipt(self.engine), privacy=self._privacy
+        )
         self.admission = Admission(settings.in_flight_bytes_max)
         self.replies = Replies(self.pipeline)
         self.grpc = OtlpGrpcReceiver(
@@ -88,7 +92,7 @@ class Parts:
 
     def forget(self, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
         """Remove a customer's rows, also those that are not committed yet; return how many of each table."""
-        return forget(self.exporter, self.upkeep, self._data, project, customer_id, progress)
+        return forget(self.exporter, self.upkeep, self._data, project, customer_id, progress, privacy=self._privacy)
 
     def backup(self) -> Path:
         """Return the folder of a new backup of the data directory."""

@@ -13,6 +13,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from collector.privacy.policy import PrivacyPolicy
 from server.errors import CommandError
 
 MIB = 1024 * 1024
@@ -79,6 +80,17 @@ class ServerSettings(BaseSettings):
     allowed_hosts: Annotated[
         list[str], Field(description="Names, beside those of this machine, that requests may be addressed to.")
     ] = []
+    privacy: Annotated[
+        dict[str, PrivacyPolicy],
+        Field(
+            description="What of a project's data is left out, hashed, masked or redacted before it is written, by "
+            "project; `*` is every other one (docs/privacy.md). JSON, or a TOML table."
+        ),
+    ] = {}
+    privacy_key_file: Annotated[
+        Path | None,
+        Field(description="The secret key of hashes; `privacy.key` in the data directory, made if missing."),
+    ] = None
     log_level: Annotated[str, Field(description="debug, info, warning or error.")] = "info"
 
     @field_validator("http", "grpc")
