@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import re2
 
 from collector.processors.columns import with_columns
+from schemas.table import Table
 
 # Columns whose texts are ids or words of the server's own.
 FIXED = frozenset(
@@ -73,6 +74,6 @@ def replaced(rows: pa.RecordBatch, name: str, texts: Texts) -> pa.RecordBatch:
     return with_columns(rows, **{name: pc.replace_with_mask(rows[name], pa.array(mask), new)})
 
 
-def text_columns(rows: pa.RecordBatch) -> list[str]:
+def text_columns(table: Table) -> list[str]:
     """Return the columns of texts in which something is to be looked for."""
-    return [field.name for field in rows.schema if field.type == pa.string() and field.name not in FIXED]
+    return [field.name for field in table.schema if field.type == pa.string() and field.name not in FIXED]

@@ -93,10 +93,7 @@ class DenialRule:
     def _without_columns(self, spans: pa.RecordBatch) -> pa.RecordBatch:
         promoted = Coded.of(spans["promoted"])
         filled = [orjson.loads(text) if text else {} for text in promoted.texts]
-        gone = [
-            {column for column, key in columns.items() if self._denies(key)} | (self._of_headers - columns.keys())
-            for columns in filled
-        ]
+        gone = [self._columns_of_promoted(columns) | (self._of_headers - columns.keys()) for columns in filled]
         among_rest = {row for name in _SEARCHED for row in rows_with(spans[name], self._hint)}
         if not any(gone) and not among_rest:
             return spans
@@ -110,6 +107,18 @@ class DenialRule:
         for column, rows in emptied.items():
             spans = _emptied(spans, column, rows)
         return spans
+
+    def _columns_of_promoted(self, filled: Mapping[str, str]) -> set[str]:
+        denied = {column: key for column, key in filled.items() if self._denies(key)}
+        # Of the messages of a family one may fill a column beside.
+        families = tuple(key[:-1] for key in denied.values() if key.endswith(".*"))
+        beside = {
+            column
+            for key, columns in _COLUMNS_BY_KEY.items()
+            if key.startswith(families) and self._denied.match(key)
+            for column in columns
+        }
+        return denied.keys() | (beside - filled.keys())
 
     def _columns_of_rest(self, spans: pa.RecordBatch, row: int) -> set[str]:
         keys = {key for name in _SEARCHED for key in _keys(spans[name][row].as_py()) if self._denied.match(key)}

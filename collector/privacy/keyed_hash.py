@@ -25,7 +25,8 @@ class KeyedHash:
 
     def of_numbers(self, column: pa.Array) -> pa.Array:
         """Return a column of 64-bit integers, each made another."""
-        return pa.array([None if number is None else self._of_number(number) for number in column.to_pylist()])
+        numbers = [None if number is None else self._of_number(number) for number in column.to_pylist()]
+        return pa.array(numbers, pa.int64())
 
     def _of_number(self, number: int) -> int:
         data = number.to_bytes(8, "little", signed=True)

@@ -1,6 +1,6 @@
 """The rule that replaces what patterns find: in every column of texts, in every text of the JSON ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,14 +10,28 @@ from collector.privacy.columns import ATTRIBUTES, IDENTIFIERS, PARTS, replaced, 
 from collector.privacy.documents import changed
 from collector.privacy.redactor import Redactor
 from collector.processors.columns import with_columns
+from schemas.table import Table
 
 # The words of the server and of the protocol in an event or a link.
 _FIXED = frozenset({"trace_id", "span_id", "time_unix_nano"})
 
 
-def redact(rows: pa.RecordBatch, redactor: Redactor) -> pa.RecordBatch:
-    """Return the batch with what the patterns find replaced."""
-    for name in text_columns(rows):
+class RedactionRule:
+    """Replaces what the patterns find in the rows of one table."""
+
+    def __init__(self, table: Table, redactor: Redactor) -> None:
+        self._columns = text_columns(table)
+        self._has_tags = "tags" in table.schema.names
+        self._redactor = redactor
+
+    def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows with what the patterns find replaced."""
+        rows = _with_texts(rows, self._columns, self._redactor)
+        return _with_tags(rows, self._redactor) if self._has_tags else rows
+
+
+def _with_texts(rows: pa.RecordBatch, names: Sequence[str], redactor: Redactor) -> pa.RecordBatch:
+    for name in names:
         column = rows[name]
         is_json = name in ATTRIBUTES or name in PARTS
         # A text may be JSON as well.
@@ -26,7 +40,7 @@ def redact(rows: pa.RecordBatch, redactor: Redactor) -> pa.RecordBatch:
         if found:
             change = partial(_json, redactor, name) if is_json else _changer(redactor, name)
             rows = replaced(rows, name, {row: new for row in found if (new := _new(column[row], change)) is not _SAME})
-    return _with_tags(rows, redactor) if "tags" in rows.schema.names else rows
+    return rows
 
 
 _SAME: Any = object()

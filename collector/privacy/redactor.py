@@ -43,8 +43,8 @@ class Redactor:
         hints = [*own.values(), *(pattern.hint or pattern.expression for pattern in chosen)]
         self.text_hint = any_of(hints)
         """Matches wherever something may be found in a text as it stands; None: it may be anywhere."""
-        self.json_hint = any_of([*hints, r"\\"])
-        """The same for JSON, where an escape may hide it."""
+        self.json_hint = any_of([*hints, r"\\", r'"\$bytes"'])
+        """The same for JSON, where an escape or base64 may hide it."""
 
     def text(self, text: str, level: int = 0) -> str:
         """Return a text, which may be JSON, with what is found replaced."""
@@ -56,9 +56,9 @@ class Redactor:
             except (ValueError, RecursionError):
                 pass
             else:
-                new = self.value(value, level + 1)
+                new = self.value(value, level + 1) if self.may_find(value) else value
                 return self._plain(text if new == value else dump(new))
-        return self._plain(self._unhidden(text))
+        return self._plain(self._unhidden(self._plain(text)))
 
     def identifier(self, text: str) -> str:
         """Return an identifier, what is found replaced by a pseudonym: other identifiers stay other ones."""
@@ -97,7 +97,7 @@ class Redactor:
         return f"[{name}:{self._hash.of(match, _PSEUDONYM_DIGITS)}]"
 
     def _unhidden(self, text: str) -> str:
-        """Return a text that looks like cut-off JSON without its escapes, if they hide something."""
+        """Return a text without its escapes if these, as in JSON that was cut off, hide something."""
         if "\\" not in text:
             return text
         plain = _without_escapes(text)

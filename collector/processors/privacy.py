@@ -11,10 +11,11 @@ from collector.privacy.denial import DenialRule
 from collector.privacy.keyed_hash import KeyedHash
 from collector.privacy.keys import Keys
 from collector.privacy.policy import Content, PrivacyPolicy
-from collector.privacy.redaction import redact
+from collector.privacy.redaction import RedactionRule
 from collector.privacy.redactor import Redactor
 from collector.processors.columns import Coded, with_columns
 from schemas.spans import SPANS
+from schemas.tables import LOGGED_TABLES
 
 EVERY_PROJECT = "*"
 
@@ -52,8 +53,7 @@ class Privacy:
         rules = self._rules_of(project or "")
         if rules is None:
             return rows
-        chosen: list[Rule] = rules.of_spans if table == SPANS.name else rules.of_others
-        for rule in chosen:
+        for rule in rules.by_table[table]:
             rows = rule(rows)
         return rows
 
@@ -66,20 +66,20 @@ class Privacy:
 
 
 class _Rules:
-    """A policy's rules, in order."""
+    """A policy's rules by table, in order."""
 
     def __init__(self, policy: PrivacyPolicy, keyed_hash: KeyedHash) -> None:
         self.redactor = Redactor(policy.redact, policy.patterns, keyed_hash)
-        redaction: list[Rule] = []
-        if policy.redact or policy.patterns:
-            redaction.append(partial(redact, redactor=self.redactor))
-        of_spans: list[Rule] = []
+        self.by_table: dict[str, list[Rule]] = {table.name: [] for table in LOGGED_TABLES}
+        of_spans = self.by_table[SPANS.name]
         if policy.deny:
             of_spans.append(DenialRule(Keys(policy.deny)))
         if policy.content is not Content.KEEP:
             of_spans.append(ContentRule(policy.content, Keys(policy.content_attributes), keyed_hash))
-        self.of_others: list[Rule] = redaction
-        self.of_spans: list[Rule] = [*of_spans, *redaction, partial(_with_keyed_hash, keyed_hash=keyed_hash)]
+        if policy.redact or policy.patterns:
+            for table in LOGGED_TABLES:
+                self.by_table[table.name].append(RedactionRule(table, self.redactor))
+        of_spans.append(partial(_with_keyed_hash, keyed_hash=keyed_hash))
 
 
 def _with_keyed_hash(spans: pa.RecordBatch, keyed_hash: KeyedHash) -> pa.RecordBatch:

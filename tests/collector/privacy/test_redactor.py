@@ -90,7 +90,11 @@ def test_an_expression_with_an_anchor_sees_each_text_by_itself() -> None:
 
 
 _harmless = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text('abc \n"\\é{}[]:,.', max_size=12),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text('abc \n"\\é{}[]:,.', max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('ab"\\', max_size=3), inner, max_size=3),
     max_leaves=8,
 )
