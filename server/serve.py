@@ -35,6 +35,7 @@ from server.forget import forget
 from server.guard import LocalGuard
 from server.privacy import privacy_of
 from server.settings import ServerSettings, is_loopback, split_address
+from server.tls import tls_of
 from storage import sql as statements
 from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
@@ -79,8 +80,13 @@ class Parts:
         )
         self.admission = Admission(settings.in_flight_bytes_max)
         self.replies = Replies(self.pipeline)
+        self.tls = tls_of(settings)
         self.grpc = OtlpGrpcReceiver(
-            self.replies, self.admission, settings.grpc, body_bytes_max=settings.body_bytes_max
+            self.replies,
+            self.admission,
+            settings.grpc,
+            body_bytes_max=settings.body_bytes_max,
+            credentials=self.tls and self.tls.grpc_credentials(),
         )
         self.app = LocalGuard(_WithProject(application(self, settings)), settings.allowed_hosts)
 
@@ -201,7 +207,14 @@ class _HttpServer(uvicorn.Server):
 
 
 async def _run(parts: Parts, listener: socket.socket) -> None:
-    config = uvicorn.Config(parts.app, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_S_MAX)
+    tls = parts.tls
+    config = uvicorn.Config(
+        parts.app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=DRAIN_S_MAX,
+        ssl_context_factory=(lambda _, __: tls.context()) if tls else None,
+    )
     http = _HttpServer(config)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -236,7 +249,8 @@ async def _serve(parts: Parts, http: uvicorn.Server, listener: socket.socket, st
 def _announce(parts: Parts, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
-    print(f"ready http=http://{host}:{port} grpc={parts.grpc.address}", flush=True)  # noqa: T201 - the contract's line
+    scheme = "https" if parts.tls else "http"
+    print(f"ready http={scheme}://{host}:{port} grpc={parts.grpc.address}", flush=True)  # noqa: T201 - the contract's line
 
 
 def _refuse_open_doors(settings: ServerSettings) -> None:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -91,6 +91,14 @@ class ServerSettings(BaseSettings):
         Path | None,
         Field(description="The secret key of hashes; `privacy.key` in the data directory, made if missing."),
     ] = None
+    tls_cert: Annotated[
+        Path | None,
+        Field(description="Certificate chain, PEM: both ports speak TLS 1.2 or later; read again when it changes."),
+    ] = None
+    tls_key: Annotated[Path | None, Field(description="Its private key, PEM, not encrypted.")] = None
+    tls_client_ca: Annotated[
+        Path | None, Field(description="Clients need a certificate that one of these CAs has signed, PEM (mTLS).")
+    ] = None
     log_level: Annotated[str, Field(description="debug, info, warning or error.")] = "info"
 
     @field_validator("http", "grpc")
@@ -98,6 +106,15 @@ class ServerSettings(BaseSettings):
     def _is_address(cls, value: str) -> str:
         split_address(value)
         return value
+
+    @model_validator(mode="after")
+    def _are_tls_files_together(self) -> "ServerSettings":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            missing = "tls_key" if self.tls_key is None else "tls_cert"
+            raise ValueError(f"{missing}: needed too: a certificate and its key, got only one of them")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_cert: needed too for tls_client_ca, got none")
+        return self
 
     @field_validator("log_level")
     @classmethod
