@@ -30,9 +30,12 @@ from collector.window import SpanWindow
 from schemas.project import DEFAULT_PROJECT
 from server.allocator import keep_freed_memory
 from server.backup import backup
+from server.cors import Cors
+from server.descriptors import raise_limit
 from server.errors import CommandError
 from server.forget import forget
 from server.guard import LocalGuard
+from server.http_protocol import HttpLimits, LimitedHttpProtocol
 from server.privacy import privacy_of
 from server.settings import ServerSettings, is_loopback, split_address
 from server.tls import tls_of
@@ -88,7 +91,11 @@ class Parts:
             body_bytes_max=settings.body_bytes_max,
             credentials=self.tls and self.tls.grpc_credentials(),
         )
-        self.app = LocalGuard(_WithProject(application(self, settings)), settings.allowed_hosts)
+        guarded = LocalGuard(_WithProject(application(self, settings)), settings.allowed_hosts, settings.cors_origins)
+        self.app: ASGIApp = Cors(guarded, settings.cors_origins) if settings.cors_origins else guarded
+        self.http_limits = HttpLimits(
+            settings.http_head_timeout_s, settings.http_body_timeout_s, settings.http_connections_max
+        )
 
     def start(self) -> None:
         """Take over the log, begin to take requests."""
@@ -121,6 +128,7 @@ def serve(settings: ServerSettings) -> None:
     )
     _refuse_open_doors(settings)
     keep_freed_memory()
+    raise_limit()
     data = DataDirectory(settings.data_dir)
     data.create()
     data.lock()
@@ -210,6 +218,7 @@ async def _run(parts: Parts, listener: socket.socket) -> None:
     tls = parts.tls
     config = uvicorn.Config(
         parts.app,
+        http=LimitedHttpProtocol.limited(parts.http_limits),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=DRAIN_S_MAX,

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from collector.privacy.policy import PrivacyPolicy
 from server.errors import CommandError
 
 MIB = 1024 * 1024
+_ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -99,6 +101,19 @@ class ServerSettings(BaseSettings):
     tls_client_ca: Annotated[
         Path | None, Field(description="Clients need a certificate that one of these CAs has signed, PEM (mTLS).")
     ] = None
+    http_head_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="A client that takes longer for a request's head is sent away.")
+    ] = 10.0
+    http_body_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="A client that sends nothing of a body for so long is sent away.")
+    ] = 30.0
+    http_connections_max: Annotated[
+        int, Field(ge=1, le=60_000, description="HTTP connections at a time; beyond it they are refused.")
+    ] = 4_000
+    cors_origins: Annotated[
+        list[str],
+        Field(description="Origins, such as https://app.example.com, whose pages may call the API from a browser."),
+    ] = []
     log_level: Annotated[str, Field(description="debug, info, warning or error.")] = "info"
 
     @field_validator("http", "grpc")
@@ -115,6 +130,14 @@ class ServerSettings(BaseSettings):
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("tls_cert: needed too for tls_client_ca, got none")
         return self
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"scheme://host or scheme://host:port expected, in lowercase, got {origin!r}")
+        return value
 
     @field_validator("log_level")
     @classmethod

@@ -98,10 +98,10 @@ def over_grpc(server: TlsServer, authority: Authority, pair: tuple[Path, Path] |
 
 
 def common_name(server: TlsServer, client: ssl.SSLContext) -> str:
-    with socket.create_connection(("127.0.0.1", server.port), 10) as plain:
-        with client.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped:
-            certificate: Any = wrapped.getpeercert()
-            return str(certificate["subject"][0][0][1])
+    plain = socket.create_connection(("127.0.0.1", server.port), 10)
+    with plain, client.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped:
+        certificate: Any = wrapped.getpeercert()
+        return str(certificate["subject"][0][0][1])
 
 
 def test_both_ports_speak_tls_and_nothing_else(server: TlsServer, authority: Authority) -> None:
