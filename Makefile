@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 
-.PHONY: setup demo serve test crash fuzz hostile check bench format lint types contracts docs lock clean
+.PHONY: setup demo serve test conformance crash fuzz hostile check bench format lint types contracts docs lock clean
 
 setup: $(STAMP)
 
@@ -24,6 +24,10 @@ serve: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Hold a server to OTLP, point by point, and write docs/conformance.md from the run; the tests say if it is out of date.
+conformance: setup
+	$(BIN)/python -m pytest tests/conformance --write-page
 
 # The OTLP decoder against protobuf's own: a million inputs at random, then some with every index checked. Minutes.
 FUZZ_INPUTS ?= 1000000

@@ -4,9 +4,12 @@ CollectorError
 ├── PermanentError    the same input will fail again: a client must not retry
 │   ├── DecodeError       the input is malformed
 │   ├── TooLargeError     the body is beyond the limit, before or after decompression
-│   └── UnsupportedError  its media type or its content encoding is none of ours
+│   ├── UnsupportedError  its media type or its content encoding is none of ours
+│   ├── UnauthenticatedError    there is no API key, or none that counts
+│   └── PermissionDeniedError   the API key's scopes don't cover it
 └── RetryableError    the input is fine, the moment is not: a client should retry
     ├── AdmissionError   too much is in flight
+    ├── RateError        the API key's rate of requests or bytes is spent
     ├── LogFullError     the log's disk budget or its disk is full
     └── DrainingError    the server is shutting down
 """
@@ -40,6 +43,14 @@ class UnsupportedError(PermanentError):
     """The body's media type or content encoding is none of ours."""
 
 
+class UnauthenticatedError(PermanentError):
+    """There is no API key, or none that counts."""
+
+
+class PermissionDeniedError(PermanentError):
+    """The API key's scopes don't cover the request."""
+
+
 class RetryableError(CollectorError):
     """The input is fine, the moment is not; ``retry_after_s`` is the hint for the client."""
 
@@ -50,6 +61,10 @@ class RetryableError(CollectorError):
 
 class AdmissionError(RetryableError):
     """Too many bytes are in flight."""
+
+
+class RateError(RetryableError):
+    """The API key's rate of requests or bytes is spent."""
 
 
 class LogFullError(RetryableError):

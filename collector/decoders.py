@@ -1,17 +1,23 @@
 """Which decoder reads which format: one line a format."""
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import pyarrow as pa
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.component import CollectorError, DecodeError
 from collector.fallom import exposures, metrics
 from collector.fallom import trace as fallom_trace
 from collector.fallom.fields import load_object
+from collector.otlp import data_points, logs, wire
 from collector.otlp import json as otlp_json
-from collector.otlp import wire
+from collector.otlp.messages import from_json, from_protobuf
 from collector.request import Decoded, Format, Outcome, Received, Request
 from collector.rows import Row, batch, decode_rows
 
@@ -25,16 +31,17 @@ def decode_json_traces(requests: Sequence[Received]) -> Decoded:
     outcomes: dict[int, Outcome | CollectorError] = {}
     rows: list[Row] = []
     otlp: dict[int, Received] = {}
-    for place, (request, receipt) in enumerate(requests):
-        try:
-            document = load_object(request.body)
-            if _is_flat(document):
-                rows.append(fallom_trace.decode(document, request, receipt))
-                outcomes[place] = Outcome(1)
-            else:
-                otlp[place] = (_as_protobuf(document, request), receipt)
-        except CollectorError as error:
-            outcomes[place] = error
+    with _without_garbage_collection():
+        for place, (request, receipt) in enumerate(requests):
+            try:
+                document = load_object(request.body)
+                if _is_flat(document):
+                    rows.append(fallom_trace.decode(document, request, receipt))
+                    outcomes[place] = Outcome(1)
+                else:
+                    otlp[place] = (_as_protobuf(document, request), receipt)
+            except CollectorError as error:
+                outcomes[place] = error
     batches = [batch("spans", rows)]
     if otlp:
         decoded = wire.decode(list(otlp.values()))
@@ -42,6 +49,18 @@ def decode_json_traces(requests: Sequence[Received]) -> Decoded:
         batches.append(decoded.rows)
     spans = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
     return Decoded("spans", spans, [outcomes[place] for place in range(len(requests))])
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Keep the collector of cycles from running: JSON has none, but so many objects that it would run all the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _is_flat(document: dict[str, object]) -> bool:
@@ -57,20 +76,23 @@ def _is_flat(document: dict[str, object]) -> bool:
 
 
 def _as_protobuf(document: dict[str, object], request: Request) -> Request:
-    message = otlp_json.to_message(document)
+    body = otlp_json.to_protobuf(document)
     if request.headers:
-        _shift_js_kinds([span for r in message.resource_spans for s in r.scope_spans for span in s.spans])
-    return Request(Format.OTLP_PROTOBUF, message.SerializeToString(), request.project, request.headers)
+        body = _with_otlp_kinds(body)
+    return Request(Format.OTLP_PROTOBUF, body, request.project, request.headers)
 
 
-def _shift_js_kinds(spans: list[Span]) -> None:
+def _with_otlp_kinds(body: bytes) -> bytes:
     """Undo what Fallom's TypeScript exporter, which alone sends X-Fallom-* headers, does to kinds.
 
     It sends JavaScript's enum, which is OTLP's minus 1. A kind beyond that enum shows that another exporter sent it.
     """
+    message = ExportTraceServiceRequest.FromString(body)
+    spans = [span for r in message.resource_spans for s in r.scope_spans for span in s.spans]
     if all(span.kind <= _JS_KIND_MAX for span in spans):
         for span in spans:
             span.kind = Span.SpanKind.ValueType(span.kind + 1)
+    return bytes(message.SerializeToString())
 
 
 DECODERS: dict[Format, Decoder] = {
@@ -78,4 +100,8 @@ DECODERS: dict[Format, Decoder] = {
     Format.JSON_TRACES: decode_json_traces,
     Format.METRICS: partial(decode_rows, "metrics", metrics.decode),
     Format.EXPOSURE: partial(decode_rows, "exposures", exposures.decode),
+    Format.LOGS_PROTOBUF: partial(logs.decode, from_protobuf(ExportLogsServiceRequest)),
+    Format.LOGS_JSON: partial(logs.decode, from_json(ExportLogsServiceRequest)),
+    Format.DATA_POINTS_PROTOBUF: partial(data_points.decode, from_protobuf(ExportMetricsServiceRequest)),
+    Format.DATA_POINTS_JSON: partial(data_points.decode, from_json(ExportMetricsServiceRequest)),
 }

@@ -5,9 +5,23 @@ from collections.abc import Mapping
 import orjson
 from starlette.types import Send
 
-from collector.component import CollectorError, RetryableError, TooLargeError, UnsupportedError
+from collector.component import (
+    CollectorError,
+    PermissionDeniedError,
+    RetryableError,
+    TooLargeError,
+    UnauthenticatedError,
+    UnsupportedError,
+)
 
 JSON = "application/json"
+_STATUSES: Mapping[type[CollectorError], int] = {
+    RetryableError: 503,
+    TooLargeError: 413,
+    UnsupportedError: 415,
+    UnauthenticatedError: 401,
+    PermissionDeniedError: 403,
+}
 
 
 class HttpAnswer:
@@ -36,11 +50,7 @@ def json_answer(status: int, content: object, headers: Mapping[str, str] | None 
 
 def http_status(error: CollectorError) -> int:
     """Return the HTTP status code of a refusal."""
-    if isinstance(error, RetryableError):
-        return 503
-    if isinstance(error, TooLargeError):
-        return 413
-    return 415 if isinstance(error, UnsupportedError) else 400
+    return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 400)
 
 
 def retry_headers(error: CollectorError) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Reads the body of an HTTP request: admitted piece by piece, decompressed, never beyond the limit."""
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -8,12 +7,9 @@ from anyio import CapacityLimiter, to_thread
 from starlette.types import Receive, Scope
 
 from collector.admission import Share
-from collector.component import DecodeError, TooLargeError, UnsupportedError
+from collector.component import DecodeError, TooLargeError
+from collector.decompression import check_encoding, decompress, inflated_at_once
 
-_CHUNK_BYTES = 256 * 1024
-# Many members are legal gzip, but each costs a set-up: a body of empty ones must not keep the server busy.
-_MEMBERS_MAX = 1_000
-_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 # What is inflated at once in the event loop's own thread: a thread of its own would cost more than this takes.
 _INLINE_BYTES_MAX = 64 * 1024
 _INFLATING_THREADS_MAX = 4
@@ -58,6 +54,7 @@ class BodyReader:
         ``bytes_max`` is a limit of the route's own, below the common one.
         Raises TooLargeError, AdmissionError, UnsupportedError, DecodeError for a broken compressed stream.
         """
+        check_encoding(head.encoding)
         bytes_max = min(bytes_max or self._body_bytes_max, self._body_bytes_max)
         if head.length.isdecimal():
             _check_size(int(head.length), bytes_max)
@@ -69,8 +66,8 @@ class BodyReader:
         return body
 
     async def _inflated(self, raw: bytes, encoding: str, bytes_max: int, admit: Callable[[int], None]) -> bytes:
-        if len(raw) <= _INLINE_BYTES_MAX and encoding in _WINDOW_BITS:
-            body = _inflated_at_once(raw, _WINDOW_BITS[encoding], min(bytes_max, _INLINE_BYTES_MAX))
+        if len(raw) <= _INLINE_BYTES_MAX:
+            body = inflated_at_once(raw, encoding, min(bytes_max, _INLINE_BYTES_MAX))
             if body is not None:
                 admit(len(body))
                 return body
@@ -96,54 +93,6 @@ async def _read_raw(receive: Receive, share: Share, bytes_max: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _inflated_at_once(raw: bytes, window_bits: int, bytes_max: int) -> bytes | None:
-    """Return the body that one small member holds; None for all else, broken ones too."""
-    stream = zlib.decompressobj(window_bits)
-    try:
-        body = stream.decompress(raw, bytes_max)
-    except zlib.error:
-        return None
-    return body if stream.eof and not stream.unused_data else None
-
-
 def _check_size(size_bytes: int, bytes_max: int) -> None:
     if size_bytes > bytes_max:
         raise TooLargeError(f"the body is larger than {bytes_max} bytes, the limit: send it in parts")
-
-
-def decompress(data: bytes, encoding: str, bytes_max: int, admit: Callable[[int], None] = lambda _: None) -> bytes:
-    """Return the data decompressed, stopping at ``bytes_max``; ``admit`` is asked for the bytes of each piece."""
-    if encoding not in _WINDOW_BITS:
-        raise UnsupportedError(f"content-encoding {encoding!r} is not supported: use gzip, deflate or identity")
-    result = bytearray()
-    position = 0
-    members = 0
-    while position < len(data):
-        members += 1
-        if members > _MEMBERS_MAX:
-            raise DecodeError(f"the body is not valid {encoding}: more than {_MEMBERS_MAX} members")
-        try:
-            position = _decompress_member(data, position, _WINDOW_BITS[encoding], result, bytes_max, admit)
-        except zlib.error as error:
-            raise DecodeError(f"the body is not valid {encoding}: {error}") from error
-        if position < 0:
-            raise DecodeError(f"the body is not valid {encoding}: it ends in the middle")
-    return bytes(result)
-
-
-def _decompress_member(
-    data: bytes, position: int, window_bits: int, result: bytearray, bytes_max: int, admit: Callable[[int], None]
-) -> int:
-    """Add the member that begins at ``position`` to ``result``; return where the next begins, -1 if it has no end."""
-    stream = zlib.decompressobj(window_bits)
-    view = memoryview(data)
-    while position < len(data) and not stream.eof:
-        # In pieces: what a call leaves over is copied, so a call must not be given the whole rest.
-        piece = view[position : position + _CHUNK_BYTES]
-        inflated = stream.decompress(piece, _CHUNK_BYTES)
-        if len(result) + len(inflated) > bytes_max:
-            raise TooLargeError(f"the body decompresses to more than {bytes_max} bytes, the limit")
-        admit(len(inflated))
-        result += inflated
-        position += len(piece) - len(stream.unused_data if stream.eof else stream.unconsumed_tail)
-    return position if stream.eof else -1

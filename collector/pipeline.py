@@ -9,8 +9,8 @@ import logging
 import queue
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -55,6 +55,8 @@ class Pipeline:
         self._lock = threading.Lock()
         self._draining = False
         self._last_unix_us = 0
+        self.dropped: Counter[str] = Counter()
+        """What came in by format, was right, and is of no kind that is kept."""
 
     def start(self) -> None:
         """Begin to take requests."""
@@ -146,8 +148,9 @@ class Pipeline:
     def _decode(self, requests: list[_Pending]) -> Iterator["_Part"]:
         """Yield the requests, all of one format, as batches; those that fail are answered here."""
         try:
+            body_format = requests[0][0].format
             received = [(request, self._receipt()) for request, _ in requests]
-            decoded = DECODERS[requests[0][0].format](received)
+            decoded = DECODERS[body_format](received)
             rows = decoded.rows if self._privacy is None else self._privacy(decoded.table, decoded.rows)
             rows = process(decoded.table, rows)
         except Exception as error:
@@ -163,24 +166,43 @@ class Pipeline:
             if isinstance(outcome, CollectorError):
                 future.set_exception(outcome)
             else:
+                if outcome.dropped:
+                    self.dropped[body_format.value] += outcome.dropped
                 taken.append((outcome, future))
-        yield _Part(decoded.table, rows, taken)
+        if self._stored_first(decoded.also, taken):
+            yield _Part(decoded.table, rows, taken)
+
+    def _stored_first(self, also: Sequence[tuple[str, pa.RecordBatch]], answers: "list[_Answer]") -> bool:
+        """Store rows whose requests have others, which are answered with those; where that fails, answer so here."""
+        for table, rows in also:
+            error = self._stored(table, [process(table, rows)])
+            if error is not None:
+                _fail(answers, error)
+                return False
+        return True
 
     def _export(self, table: str, parts: list["_Part"]) -> None:
         """Store the rows of one table; what befalls it is not the others' concern."""
         answers = [answer for part in parts for answer in part.answers]
         batches = [part.rows for part in parts if part.rows.num_rows]
+        error = self._stored(table, batches)
+        if error is not None:
+            _fail(answers, error)
+        else:
+            for outcome, future in answers:
+                future.set_result(outcome)
+
+    def _stored(self, table: str, batches: list[pa.RecordBatch]) -> RetryableError | None:
+        """Return None once the rows are on disk, else why they are not."""
         try:
             if batches:
                 self._exporter.consume(table, batches[0] if len(batches) == 1 else pa.concat_batches(batches))
         except RetryableError as error:
-            _fail(answers, error)
+            return error
         except Exception:
             logger.exception("a batch could not be exported")
-            _fail(answers, RetryableError("the server failed to store the batch"))
-        else:
-            for outcome, future in answers:
-                future.set_result(outcome)
+            return RetryableError("the server failed to store the batch")
+        return None
 
     def _receipt(self) -> Receipt:
         self._last_unix_us = max(time.time_ns() // 1000, self._last_unix_us + 1)

@@ -19,6 +19,10 @@ class Format(StrEnum):
     JSON_TRACES = "json_traces"
     METRICS = "metrics"
     EXPOSURE = "exposure"
+    LOGS_PROTOBUF = "logs_protobuf"
+    LOGS_JSON = "logs_json"
+    DATA_POINTS_PROTOBUF = "data_points_protobuf"
+    DATA_POINTS_JSON = "data_points_json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +37,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one request: how many of its items were taken, how many were rejected and why."""
+    """What became of one request: how many of its items were taken, how many were rejected and why.
+
+    ``dropped`` are those that are right, and of no kind that is kept.
+    """
 
     accepted: int
     rejected: int = 0
     message: str = ""
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +65,15 @@ Received = tuple[Request, Receipt]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The rows of some requests for one table, and what became of each request, in the requests' order."""
+    """The rows of some requests for one table, and what became of each request, in the requests' order.
+
+    ``also`` are their rows for other tables, which are stored before these.
+    """
 
     table: str
     rows: pa.RecordBatch
     outcomes: Sequence[Outcome | CollectorError]
+    also: Sequence[tuple[str, pa.RecordBatch]] = ()
 
 
 def fallom_headers(headers: Mapping[str, object]) -> dict[str, str]:

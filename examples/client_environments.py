@@ -1,4 +1,4 @@
-"""Virtual environments for published Fallom clients, made once under ``.client-environments/`` and kept.
+"""Virtual environments for published clients, made once under ``.client-environments/`` and kept.
 
 Each client version needs an interpreter of its own: the distribution ``fallom`` on PyPI and this repository's SDK share
 the import name. ``environment(name)`` returns the path of such an interpreter and makes the environment first if it is
@@ -39,6 +39,8 @@ PINS: dict[str, tuple[str, ...]] = {
     # 0.2.x wraps the provider's client itself; it installs the exporter without using it.
     "fallom-0.2.2": ("fallom==0.2.2", *TRANSPORT_PINS),
     "fallom-0.2.7": ("fallom==0.2.7", *TRANSPORT_PINS),
+    # OpenTelemetry's exporter of OTLP/JSON pins parts that the other exporters need in other versions.
+    "otlp-json": ("opentelemetry-exporter-otlp-json-http==0.66b1", "opentelemetry-sdk==1.45.1"),
 }
 
 

@@ -1,6 +1,7 @@
 """The commands and their flags."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand, SettingsConfigDict, SettingsError
 
 from analytics.rows import json_rows
 from collector.component import CollectorError
 from schemas.project import DEFAULT_PROJECT
 from server.errors import CommandError
+from server.flags import ApiKey, AsJson, DataDir, ProjectOfFiles, Url
+from server.keys import Keys
 from server.output import print_rows, warn
 from server.settings import MIB, ServerSettings
 from storage.data_directory import DataDirectory
@@ -28,11 +31,6 @@ from storage.registry.errors import RegistryError
 from storage.registry.registry import Registry
 
 FORGET_POLL_S = 0.2
-
-Url = Annotated[str | None, Field(description="Ask a running server, instead of the data directory.")]
-ApiKey = Annotated[str | None, Field(description="The server's key, for --url.")]
-DataDir = Annotated[Path, Field(description="The data directory.")]
-AsJson = Annotated[bool, Field(validation_alias=AliasChoices("json"), description="Print JSON.")]
 
 
 class Serve(ServerSettings):
@@ -54,6 +52,7 @@ class Apply(BaseModel):
     """Make the configs, prompts and prompt tests of a YAML file the latest ones; a change makes a new version."""
 
     file: CliPositionalArg[Path] = Field(description="The YAML file.")
+    project: ProjectOfFiles = None
     url: Url = None
     api_key: ApiKey = None
     data_dir: DataDir = Path("./data")
@@ -61,6 +60,7 @@ class Apply(BaseModel):
 
     def cli_cmd(self) -> None:
         """Apply the file and print what changed."""
+        _check_project(self.url, self.project)
         wanted = document.load(self.file)
         if self.url is not None:
             content = wanted.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -69,7 +69,7 @@ class Apply(BaseModel):
             data = DataDirectory(self.data_dir)
             data.create()
             registry = Registry(data.registry_url)
-            changes = [asdict(change) for change in registry.apply(DEFAULT_PROJECT, wanted)]
+            changes = [asdict(change) for change in registry.apply(self.project or DEFAULT_PROJECT, wanted)]
             registry.close()
         columns = ("kind", "key", "version", "action")
         print_rows(columns, [[change[name] for name in columns] for change in changes], as_json=self.as_json)
@@ -82,6 +82,7 @@ class Sql(BaseModel):
     """Ask a read-only SQL question over spans, metrics, exposures and session_rollup."""
 
     query: CliPositionalArg[str] = Field(description="One SELECT statement.")
+    project: ProjectOfFiles = None
     url: Url = None
     api_key: ApiKey = None
     data_dir: DataDir = Path("./data")
@@ -92,6 +93,7 @@ class Sql(BaseModel):
 
     def cli_cmd(self) -> None:
         """Print the answer."""
+        _check_project(self.url, self.project)
         answer = (
             self._from_files() if self.url is None else _post(self.url, "/sql", {"query": self.query}, self.api_key)
         )
@@ -109,7 +111,7 @@ class Sql(BaseModel):
         engine = DuckDBEngine(lake, HotRows(data.log, lake, data.writer_id()))
         answer = engine.query_untrusted(
             self.query,
-            project=DEFAULT_PROJECT,
+            project=self.project or DEFAULT_PROJECT,
             timeout_s=self.timeout_s,
             rows_max=self.rows_max,
             bytes_max=self.bytes_max,
@@ -128,10 +130,7 @@ class Forget(BaseModel):
     """
 
     customer: Annotated[str, Field(min_length=1, description="The customer's id, as the clients name them.")]
-    project: Annotated[
-        str | None,
-        Field(description="The project, default if not named; with --url it is that of the key, and can't be named."),
-    ] = None
+    project: ProjectOfFiles = None
     url: Url = None
     api_key: ApiKey = None
     data_dir: DataDir = Path("./data")
@@ -139,8 +138,7 @@ class Forget(BaseModel):
 
     def cli_cmd(self) -> None:
         """Remove the rows and print how many."""
-        if self.url is not None and self.project is not None:
-            raise CommandError("project: with --url the project is that of the key; leave --project out")
+        _check_project(self.url, self.project)
         rows = self._in_files() if self.url is None else self._at_server(self.url)
         print_rows(("table", "rows"), [[table, count] for table, count in rows.items()], as_json=self.as_json)
 
@@ -206,6 +204,7 @@ class Command(BaseSettings):
     apply: CliSubCommand[Apply] = Field(description="Load configs, prompts and prompt tests from a YAML file.")
     sql: CliSubCommand[Sql] = Field(description="Ask a read-only SQL question.")
     forget: CliSubCommand[Forget] = Field(description="Remove all rows of one customer.")
+    keys: CliSubCommand[Keys] = Field(description="Make, list and revoke API keys.")
 
     backup: CliSubCommand[Backup] = Field(description="Make a backup of the data directory.")
 
@@ -242,6 +241,11 @@ def _flag_problem(problem: Any) -> str:
     return f"{place}: {message}{got}"
 
 
+def _check_project(url: str | None, project: str | None) -> None:
+    if url is not None and project is not None:
+        raise CommandError("project: with --url the project is that of the key; leave --project out")
+
+
 def _post(url: str, path: str, content: object, api_key: str | None) -> dict[str, Any]:
     return _request("POST", url, path, api_key, json=content)
 
@@ -251,7 +255,8 @@ def _get(url: str, path: str, api_key: str | None) -> dict[str, Any]:
 
 
 def _request(method: str, url: str, path: str, api_key: str | None, **options: Any) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    key = api_key or os.environ.get("FALLOM_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         response = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=120, **options)
     except httpx.HTTPError as error:

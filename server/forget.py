@@ -1,7 +1,7 @@
 """Forgetting a customer: commits what is in the log, removes the rows, tells what of theirs may lie in quarantine."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from collector.exporters.lake import LakeExporter
@@ -46,34 +46,45 @@ def forget(
     project: str,
     customer_id: str,
     progress: Callable[[str], None],
+    *,
+    tell_damaged: Callable[[str], None] | None = None,
     privacy: Privacy | None = None,
 ) -> Mapping[str, int]:
     """Remove a customer's rows, also those that are not committed yet; return how many of each table.
 
     They are looked for by the id as it is, and as ``privacy`` stores it. The last progress names what is left: files in
-    quarantine that hold their id, since whose rows are in these nobody can tell, and backups. Raises StorageError.
+    quarantine that hold their id, since whose rows are in these, and of which project, nobody can tell, and backups.
+    The files are told to ``tell_damaged`` instead where it is given. Raises StorageError.
     """
     progress("committing what is in the log")
     commit_log(exporter)
-    names = sorted({customer_id, customer_id if privacy is None else privacy.identifier(project, customer_id)})
+    ids = sorted({customer_id, customer_id if privacy is None else privacy.identifier(project, customer_id)})
     rows: Counter[str] = Counter()
-    for name in names:
-        rows.update(upkeep.forget(project, name, progress=progress))
-    left = list(_left(data, names))
-    if left:
-        progress("; ".join(left))
+    for stored_id in ids:
+        rows.update(upkeep.forget(project, stored_id, progress=progress))
+    damaged, older = _left_in_quarantine(data, ids), _left_in_backups(data)
+    if damaged and tell_damaged is not None:
+        tell_damaged(damaged)
+        damaged = ""
+    if damaged or older:
+        progress("; ".join(filter(None, (damaged, older))))
     return rows
 
 
-def _left(data: DataDirectory, names_of_customer: Sequence[str]) -> Iterator[str]:
-    damaged = sorted({path for name in names_of_customer for path in quarantined_files_with(data.log, name)})
-    if damaged:
-        names = ", ".join(path.name for path in damaged)
-        yield f"left in quarantine, where damaged rows of theirs may be: remove {names} from {damaged[0].parent}"
+def _left_in_quarantine(data: DataDirectory, ids: Sequence[str]) -> str:
+    damaged = sorted({path for stored_id in ids for path in quarantined_files_with(data.log, stored_id)})
+    if not damaged:
+        return ""
+    names = ", ".join(path.name for path in damaged)
+    return f"left in quarantine, where damaged rows of theirs may be: remove {names} from {damaged[0].parent}"
+
+
+def _left_in_backups(data: DataDirectory) -> str:
     older = backups(data)
-    if older:
-        names = ", ".join(path.name for path in older)
-        yield f"left in backups, which are never changed: remove {names} from {data.backups}"
+    if not older:
+        return ""
+    names = ", ".join(path.name for path in older)
+    return f"left in backups, which are never changed: remove {names} from {data.backups}"
 
 
 def commit_log(exporter: LakeExporter) -> None:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from analytics.api import backups, customers, errors, experiments, registry, sql, traces
 from collector import debug
@@ -27,7 +28,6 @@ from collector.receivers.otlp_grpc import OtlpGrpcReceiver
 from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
-from schemas.project import DEFAULT_PROJECT
 from server.allocator import keep_freed_memory
 from server.backup import backup
 from server.cors import Cors
@@ -36,6 +36,8 @@ from server.errors import CommandError
 from server.forget import forget
 from server.guard import LocalGuard
 from server.http_protocol import HttpLimits, LimitedHttpProtocol
+from server.key_guard import KeyGuard
+from server.key_ring import KeyRing
 from server.privacy import privacy_of
 from server.settings import ServerSettings, is_loopback, split_address
 from server.tls import tls_of
@@ -46,6 +48,7 @@ from storage.errors import StorageError
 from storage.hot import HotRows
 from storage.lake import Lake
 from storage.recent_spans import recent_spans
+from storage.registry.api_keys import ApiKeys, Rates
 from storage.registry.registry import Registry
 from storage.upkeep.upkeep import Upkeep
 
@@ -60,6 +63,11 @@ class Parts:
     def __init__(self, settings: ServerSettings, data: DataDirectory) -> None:
         self._data = data
         self.registry = Registry(data.registry_url)
+        self.keys = KeyRing(
+            ApiKeys(data.registry_url),
+            rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
+            may_be_open=not _reachable(settings),
+        )
         lake = Lake(data.lake)
         writer_id = data.writer_id()
         self.engine = DuckDBEngine(lake, HotRows(data.log, lake, writer_id))
@@ -88,10 +96,13 @@ class Parts:
             self.replies,
             self.admission,
             settings.grpc,
+            access=self.keys,
             body_bytes_max=settings.body_bytes_max,
             credentials=self.tls and self.tls.grpc_credentials(),
         )
-        guarded = LocalGuard(_WithProject(application(self, settings)), settings.allowed_hosts, settings.cors_origins)
+        app = application(self, settings)
+        keyless = LocalGuard(app, settings.allowed_hosts, settings.cors_origins)
+        guarded = KeyGuard(app, self.keys, keyless=keyless)
         self.app: ASGIApp = Cors(guarded, settings.cors_origins) if settings.cors_origins else guarded
         self.http_limits = HttpLimits(
             settings.http_head_timeout_s, settings.http_body_timeout_s, settings.http_connections_max
@@ -99,21 +110,44 @@ class Parts:
 
     def start(self) -> None:
         """Take over the log, begin to take requests."""
+        self.keys.start()
         self.exporter.start()
         self.pipeline.start()
         self.upkeep.start()
 
     def forget(self, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
         """Remove a customer's rows, also those that are not committed yet; return how many of each table."""
-        return forget(self.exporter, self.upkeep, self._data, project, customer_id, progress, privacy=self._privacy)
+        # Where there are projects, a file that holds an id may be another one's: that is for the server's owner alone.
+        tell_damaged = None if self.keys.is_open else logger.warning
+        return forget(
+            self.exporter,
+            self.upkeep,
+            self._data,
+            project,
+            customer_id,
+            progress,
+            tell_damaged=tell_damaged,
+            privacy=self._privacy,
+        )
 
     def backup(self) -> Path:
         """Return the folder of a new backup of the data directory."""
         return backup(self.exporter, self.upkeep, self.registry, self._data)
 
+    def status(self) -> dict[str, Any]:
+        """Return where all rows are, and how many items were taken of kinds that are not kept."""
+        return {**self.exporter.status(), "dropped": dict(+self.pipeline.dropped)}
+
     def stop(self) -> None:
         """Answer what was taken, commit it, close; each step is taken, whatever befalls the others."""
-        steps = (self.pipeline.stop, self.upkeep.stop, self.exporter.stop, self.engine.close, self.registry.close)
+        steps = (
+            self.pipeline.stop,
+            self.upkeep.stop,
+            self.exporter.stop,
+            self.engine.close,
+            self.keys.stop,
+            self.registry.close,
+        )
         for step in steps:
             try:
                 step()
@@ -126,10 +160,10 @@ def serve(settings: ServerSettings) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    _refuse_open_doors(settings)
+    data = DataDirectory(settings.data_dir)
+    _refuse_open_doors(settings, data)
     keep_freed_memory()
     raise_limit()
-    data = DataDirectory(settings.data_dir)
     data.create()
     data.lock()
     if not is_compiled():
@@ -159,7 +193,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
         redirect_slashes=False,
         responses=errors.RESPONSES,
     )
-    app.router.routes.extend(debug.routes(parts.exporter.status))
+    app.router.routes.extend(debug.routes(parts.status))
     app.include_router(registry.router(parts.registry))
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
@@ -181,6 +215,9 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
             **otlp_http.handlers(parts.replies, parts.admission, bodies),
             **fallom_http.handlers(parts.replies, parts.admission, bodies, parts.registry.knows_config),
         },
+        otlp_http.PREFIX,
+        otlp_http.wrong_path,
+        otlp_http.wrong_method,
     )
 
 
@@ -193,17 +230,6 @@ def newest_receipt(engine: DuckDBEngine) -> int:
         return 0
     # A clock that once ran far ahead must not set all times from then on.
     return min(int(newest), time.time_ns() // 1000 + CLOCK_AHEAD_US_MAX)
-
-
-class _WithProject:
-    """Puts the caller's project on each request. No key is defined yet, so everybody is ``default``."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["project"] = DEFAULT_PROJECT
-        await self._app(scope, receive, send)
 
 
 class _HttpServer(uvicorn.Server):
@@ -262,13 +288,30 @@ def _announce(parts: Parts, listener: socket.socket) -> None:
     print(f"ready http={scheme}://{host}:{port} grpc={parts.grpc.address}", flush=True)  # noqa: T201 - the contract's line
 
 
-def _refuse_open_doors(settings: ServerSettings) -> None:
-    for name, address in (("http", settings.http), ("grpc", settings.grpc)):
-        if not is_loopback(split_address(address)[0]):
-            raise CommandError(
-                f"{name}: {address} can be reached from other machines, but no API key is defined, so anyone could "
-                "read and write: listen on 127.0.0.1, and put a proxy that authenticates before it"
-            )
+def _refuse_open_doors(settings: ServerSettings, data: DataDirectory) -> None:
+    reachable = _reachable(settings)
+    if reachable and not _has_keys(data):
+        raise CommandError(
+            f"{reachable} can be reached from other machines, but no API key is defined, so anyone could read and "
+            f"write: make one first by `fallom-server keys create --data-dir {data.path}`, or listen on 127.0.0.1"
+        )
+
+
+def _reachable(settings: ServerSettings) -> str:
+    """Return the setting and the address that other machines can reach; empty where there is none."""
+    addresses = {"http": settings.http, "grpc": settings.grpc}
+    found = (f"{name}: {address}" for name, address in addresses.items() if not is_loopback(split_address(address)[0]))
+    return next(found, "")
+
+
+def _has_keys(data: DataDirectory) -> bool:
+    if not data.registry_path.is_file():
+        return False
+    keys = ApiKeys(data.registry_url)
+    try:
+        return keys.exist()
+    finally:
+        keys.close()
 
 
 @contextmanager

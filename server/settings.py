@@ -114,6 +114,22 @@ class ServerSettings(BaseSettings):
         list[str],
         Field(description="Origins, such as https://app.example.com, whose pages may call the API from a browser."),
     ] = []
+    key_requests_per_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="Requests a second of an API key that has no rate of its own; 0 is no limit.",
+        ),
+    ] = 0
+    key_bytes_per_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="Bytes a second of an API key that has no rate of its own; 0 is no limit.",
+        ),
+    ] = 0
     log_level: Annotated[str, Field(description="debug, info, warning or error.")] = "info"
 
     @field_validator("http", "grpc")

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+from collector.access import OpenAccess
 from collector.admission import Admission
 from collector.receivers.otlp_grpc import OtlpGrpcReceiver
 from collector.replies import Replies, Reply
@@ -38,7 +39,7 @@ def say(*words: object) -> None:
 
 async def main() -> None:
     admission = Admission(int(sys.argv[1]))
-    receiver = OtlpGrpcReceiver(Replies(Slow()), admission, "127.0.0.1:0", body_bytes_max=64 << 20)
+    receiver = OtlpGrpcReceiver(Replies(Slow()), admission, "127.0.0.1:0", access=OpenAccess(), body_bytes_max=64 << 20)
     await receiver.start()
     say(receiver.address, peak_mib())
     await asyncio.to_thread(sys.stdin.readline)

@@ -7,15 +7,19 @@ from datetime import UTC, datetime
 
 import orjson
 
-from collector.component import DecodeError
+from collector.component import DecodeError, TooLargeError
 from schemas.api.problems import shown
 
 TEXT_CHARACTERS_MAX = 1_000_000
+# A value of two bytes becomes a hundred and more in memory.
+VALUES_MAX = 4_000_000
 _HEX_DIGITS = re.compile("[0-9a-f]+")
 
 
 def load_object(body: bytes) -> dict[str, object]:
-    """Return the JSON object that the body is. Raises DecodeError."""
+    """Return the JSON object that the body is. Raises DecodeError, TooLargeError for more than about VALUES_MAX."""
+    if len(body) > VALUES_MAX and sum(map(body.count, (b",", b"[", b"{"))) > VALUES_MAX:
+        raise TooLargeError(f"at most about {VALUES_MAX} values in a body of JSON allowed: send it in parts")
     if not body.strip():
         raise DecodeError("a JSON object expected, got an empty body")
     try:

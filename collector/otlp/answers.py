@@ -8,7 +8,14 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from collector.component import CollectorError, DecodeError, RetryableError, TooLargeError
+from collector.component import (
+    CollectorError,
+    DecodeError,
+    PermissionDeniedError,
+    RetryableError,
+    TooLargeError,
+    UnauthenticatedError,
+)
 from collector.request import Outcome
 
 PROTOBUF = "application/x-protobuf"
@@ -16,12 +23,25 @@ JSON = "application/json"
 
 # The numbers of google.rpc.Code.
 INVALID_ARGUMENT = 3
+NOT_FOUND = 5
+PERMISSION_DENIED = 7
 RESOURCE_EXHAUSTED = 8
+UNIMPLEMENTED = 12
 UNAVAILABLE = 14
+UNAUTHENTICATED = 16
+_CODES = {
+    RetryableError: UNAVAILABLE,
+    TooLargeError: RESOURCE_EXHAUSTED,
+    UnauthenticatedError: UNAUTHENTICATED,
+    PermissionDeniedError: PERMISSION_DENIED,
+}
 
 
 def response(outcome: Outcome) -> ExportTraceServiceResponse:
-    """Return the answer to a request that was taken; ``partial_success`` is unset where all of it was."""
+    """Return the answer to a request that was taken; ``partial_success`` is unset where all of it was.
+
+    Only spans are ever rejected one by one; all signals' answers without ``partial_success`` are the same, empty.
+    """
     answer = ExportTraceServiceResponse()
     if outcome.rejected:
         answer.partial_success.rejected_spans = outcome.rejected
@@ -31,7 +51,7 @@ def response(outcome: Outcome) -> ExportTraceServiceResponse:
 
 def status(error: CollectorError) -> Status:
     """Return the Status of a refusal: what was wrong, and where, or when to try again."""
-    answer = Status(code=_code(error), message=str(error))
+    answer = Status(code=code(error), message=str(error))
     if isinstance(error, RetryableError):
         delay = Duration()
         delay.FromMilliseconds(round(error.retry_after_s * 1000))
@@ -49,7 +69,6 @@ def encode(message: Message, media_type: str) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def _code(error: CollectorError) -> int:
-    if isinstance(error, RetryableError):
-        return UNAVAILABLE
-    return RESOURCE_EXHAUSTED if isinstance(error, TooLargeError) else INVALID_ARGUMENT
+def code(error: CollectorError) -> int:
+    """Return the google.rpc.Code of a refusal."""
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), INVALID_ARGUMENT)

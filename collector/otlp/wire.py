@@ -32,7 +32,7 @@ WORKSPACE_BYTES_MAX = 64 * 1024 * 1024
 
 _threads = threading.local()
 _TOO_MANY_SPANS = -30
-_MALFORMED = {
+MALFORMED = {
     protobuf.TRUNCATED: "a field is longer than what holds it",
     protobuf.BAD_VARINT: "a varint has more than 10 bytes",
     protobuf.BAD_LENGTH: "a length has more than 31 bits",
@@ -41,6 +41,8 @@ _MALFORMED = {
     protobuf.BAD_UTF8: "a string is not UTF-8",
     protobuf.TOO_DEEP: f"nested deeper than {protobuf.DEPTH_MAX} messages",
 }
+"""What is wrong with a body, by the errors of the compiled functions."""
+
 _TOO_LARGE = {
     request.SHARED_TOO_LARGE: (
         f"resource, scope and headers, repeated for each span, are larger than {SHARED_BYTES_MAX} bytes, the limit"
@@ -94,7 +96,7 @@ def _outcome(found: NDArray[np.int64], reasons: list[str]) -> Outcome | Collecto
     place = f"at byte {int(found[request.ERROR_PLACE])}"
     if error in _TOO_LARGE:
         return TooLargeError(f"{place}: {_TOO_LARGE[error]}: send it in parts")
-    return DecodeError(f"not an ExportTraceServiceRequest: {place}: {_MALFORMED[error]}")
+    return DecodeError(f"not an ExportTraceServiceRequest: {place}: {MALFORMED[error]}")
 
 
 def _summary(reasons: list[str], rejected: int) -> str:

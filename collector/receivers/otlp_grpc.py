@@ -2,24 +2,28 @@
 
 grpcio reads a message as soon as it is asked for it, whole, and says its size only then. So a call is asked for its
 message only when it has one of ``reads_max`` places; until then the client's bytes stop at the window of its stream.
-Calls beyond CALLS_MAX, and all calls while the budget is spent, are refused before anything of them is read. What is
-received and not yet counted by admission is thus at most reads_max messages and CALLS_MAX windows.
+Calls without a key that may ingest, those beyond CALLS_MAX, and all calls while the budget is spent, are refused before
+anything of them is read. What is received and not yet counted by admission is thus at most reads_max messages and
+CALLS_MAX windows.
 """
 
 import asyncio
 import socket
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from collector.access import Access, presented_key
 from collector.admission import Admission
-from collector.component import AdmissionError, CollectorError, DecodeError, RetryableError, TooLargeError
+from collector.component import AdmissionError, CollectorError, DecodeError
 from collector.otlp import answers
+from collector.otlp.signals import SIGNALS, Signal
 from collector.replies import Replies
-from collector.request import Format, Outcome, Request
+from collector.request import Outcome, Request
+from schemas.scopes import INGEST
 
-SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 TRANSPORT = "grpc"
 CALLS_MAX = 256
 CONNECTIONS_MAX = 1024
@@ -45,6 +49,7 @@ class OtlpGrpcReceiver:
         admission: Admission,
         address: str,
         *,
+        access: Access,
         body_bytes_max: int,
         reads_max: int = 16,
         credentials: grpc.ServerCredentials | None = None,
@@ -52,6 +57,7 @@ class OtlpGrpcReceiver:
         """Make a receiver; with ``credentials`` it speaks TLS."""
         self._credentials = credentials
         self._replies = replies
+        self._access = access
         self._admission = admission
         self._requested_address = address
         self._body_bytes_max = body_bytes_max
@@ -64,9 +70,7 @@ class OtlpGrpcReceiver:
         """Begin to listen. Raises OSError where the port can't be had."""
         _refuse_taken_port(self._requested_address)
         server = grpc.aio.server(options=_options(self._body_bytes_max))
-        # As a stream, although one message comes: of a unary call grpcio reads the message before it asks us.
-        handler = grpc.stream_unary_rpc_method_handler(self._export)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": handler}),))
+        server.add_generic_rpc_handlers(tuple(self._service(signal) for signal in SIGNALS))
         host = self._requested_address.rpartition(":")[0]
         try:
             port = (
@@ -86,27 +90,39 @@ class OtlpGrpcReceiver:
         if server is not None:
             await server.stop(grace=DRAIN_S_MAX)
 
-    async def _export(self, _: object, call: Any) -> bytes:
+    def _service(self, signal: Signal) -> grpc.GenericRpcHandler:
+        async def export(_: object, call: Any) -> bytes:
+            return await self._export(signal, call)
+
+        # As a stream, although one message comes: of a unary call grpcio reads the message before it asks us.
+        handler = grpc.stream_unary_rpc_method_handler(export)
+        return grpc.method_handlers_generic_handler(signal.service, {"Export": handler})
+
+    async def _export(self, signal: Signal, call: Any) -> bytes:
         if self._calls >= CALLS_MAX or self._admission.is_nearly_spent:
             self._admission.count_refusal(TRANSPORT)
             answer: bytes | _Refusal = _refusal(
                 self._admission.refusal() if self._admission.is_nearly_spent else _TOO_MANY
             )
         else:
-            answer = await self._answer(call)
+            answer = await self._answer(signal, call)
         if isinstance(answer, bytes):
             return answer
         # Not where the error was caught: grpcio keeps what abort raises, and with it would keep the body.
         await call.abort(*answer)
         return b""
 
-    async def _answer(self, call: Any) -> bytes | _Refusal:
+    async def _answer(self, signal: Signal, call: Any) -> bytes | _Refusal:
         share = self._admission.share(TRANSPORT)
         self._calls += 1
         try:
-            body = await self._read(call)
+            metadata = call.invocation_metadata() or ()
+            caller = self._access.admit(presented_key(metadata), INGEST)
+            body = await self._read(signal, call)
             share.grow(len(body))
-            outcome = await self._replies.to(Request(Format.OTLP_PROTOBUF, body, "default", _headers(call)), share)
+            caller.charge(len(body))
+            request = Request(signal.protobuf, body, caller.project, _headers(metadata))
+            outcome = await self._replies.to(request, share)
         except CollectorError as error:
             return _refusal(error)
         finally:
@@ -114,7 +130,7 @@ class OtlpGrpcReceiver:
             share.release()
         return _ALL_TAKEN if not outcome.rejected else _encoded(outcome)
 
-    async def _read(self, call: Any) -> bytes:
+    async def _read(self, signal: Signal, call: Any) -> bytes:
         async with self._reads:
             try:
                 async with asyncio.timeout(READ_S_MAX):
@@ -122,7 +138,7 @@ class OtlpGrpcReceiver:
             except TimeoutError as error:
                 raise AdmissionError(f"the message did not arrive within {READ_S_MAX:.0f} s: try again") from error
         if not isinstance(message, bytes):
-            raise DecodeError("an ExportTraceServiceRequest expected, got no message")
+            raise DecodeError(f"an {signal.request} expected, got no message")
         return message
 
 
@@ -160,24 +176,19 @@ def _refuse_taken_port(address: str) -> None:
             raise OSError(f"can't listen on {address} for gRPC: {error.strerror or error}") from error
 
 
-def _headers(call: Any) -> dict[str, str]:
-    return {name: value for name, value in call.invocation_metadata() or () if name.startswith("x-fallom-")}
-
-
-def _code(error: CollectorError) -> grpc.StatusCode:
-    if isinstance(error, RetryableError):
-        return grpc.StatusCode.UNAVAILABLE
-    return grpc.StatusCode.RESOURCE_EXHAUSTED if isinstance(error, TooLargeError) else grpc.StatusCode.INVALID_ARGUMENT
+def _headers(metadata: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name: value for name, value in metadata if name.startswith("x-fallom-")}
 
 
 def _refusal(error: CollectorError) -> _Refusal:
     details = answers.status(error).SerializeToString()
-    return _code(error), str(error), (("grpc-status-details-bin", details),)
+    return _STATUS_CODES[answers.code(error)], str(error), (("grpc-status-details-bin", details),)
 
 
 def _encoded(outcome: Outcome) -> bytes:
     return answers.encode(answers.response(outcome), answers.PROTOBUF)
 
 
+_STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _ALL_TAKEN = _encoded(Outcome(0))
 _TOO_MANY = AdmissionError(f"{CALLS_MAX} calls are under way, the limit: try again")

@@ -1,7 +1,13 @@
-"""OTLP over HTTP, and the flat Fallom trace that shares its path: ``POST /v1/traces``."""
+"""OTLP over HTTP, and the flat Fallom trace that shares the path of traces.
+
+Whatever is refused under ``/v1/`` is told as OTLP tells it: a Status in the encoding of the request, JSON where that
+has no encoding of ours.
+"""
 
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
+from google.rpc.status_pb2 import Status
 from starlette.types import Receive, Scope, Send
 
 from collector.admission import Admission
@@ -9,11 +15,13 @@ from collector.component import CollectorError, UnsupportedError
 from collector.http_answer import HttpAnswer, http_status, retry_headers
 from collector.http_body import BodyReader, Head, read_head
 from collector.otlp import answers
+from collector.otlp.signals import SIGNALS, Signal
 from collector.replies import Replies
-from collector.request import Format, Outcome, Request
+from collector.request import Outcome, Request
 
 TRANSPORT = "http"
-_FORMATS = {answers.PROTOBUF: Format.OTLP_PROTOBUF, answers.JSON: Format.JSON_TRACES}
+PREFIX = "/v1/"
+_MEDIA_TYPES = (answers.PROTOBUF, answers.JSON)
 
 
 def handlers(
@@ -21,30 +29,56 @@ def handlers(
 ) -> dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]]:
     """Return the receiver's handlers by their paths."""
 
-    async def traces(scope: Scope, receive: Receive, send: Send) -> None:
-        head = read_head(scope)
-        share = admission.share(TRANSPORT)
-        try:
-            body_format = _format(head)
-            body = await bodies.read(head, receive, share)
-            request = Request(body_format, body, scope["state"]["project"], head.fallom)
-            answer = _answer(await replies.to(request, share), head.media_type)
-        except CollectorError as error:
-            answer = _refusal(error, head.media_type if head.media_type in _FORMATS else answers.JSON)
-        finally:
-            share.release()
-        await answer.send(send)
+    def handler(signal: Signal) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+        formats = {answers.PROTOBUF: signal.protobuf, answers.JSON: signal.json}
 
-    return {"/v1/traces": traces}
+        async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+            head = read_head(scope)
+            share = admission.share(TRANSPORT)
+            try:
+                body_format = formats.get(head.media_type) or _unsupported(head)
+                body = await bodies.read(head, receive, share)
+                request = Request(body_format, body, scope["state"]["project"], head.fallom)
+                answer = _answer(await replies.to(request, share), head.media_type)
+            except CollectorError as error:
+                answer = _refusal(error, _media_type(head))
+            finally:
+                share.release()
+            await answer.send(send)
+
+        return handle
+
+    return {signal.path: handler(signal) for signal in SIGNALS}
 
 
-def _format(head: Head) -> Format:
-    body_format = _FORMATS.get(head.media_type)
-    if body_format is None:
-        raise UnsupportedError(
-            f"content-type {head.media_type!r} is not supported: use {answers.PROTOBUF} or {answers.JSON}"
-        )
-    return body_format
+async def wrong_path(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer a request under ``/v1/`` whose path is none of OTLP's."""
+    paths = ", ".join(signal.path for signal in SIGNALS)
+    message = f"Not Found: {scope['path']}: OTLP's paths are {paths}"
+    await _status_answer(scope, 404, answers.NOT_FOUND, message).send(send)
+
+
+async def wrong_method(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer a request to one of OTLP's paths whose method is not POST."""
+    message = f"Method Not Allowed: {scope['method']} {scope['path']}: use POST"
+    await _status_answer(scope, 405, answers.UNIMPLEMENTED, message, {"Allow": "POST"}).send(send)
+
+
+def _status_answer(
+    scope: Scope, http_code: int, code: int, message: str, headers: dict[str, str] | None = None
+) -> HttpAnswer:
+    media_type = _media_type(read_head(scope))
+    return HttpAnswer(http_code, answers.encode(Status(code=code, message=message), media_type), media_type, headers)
+
+
+def _media_type(head: Head) -> str:
+    return head.media_type if head.media_type in _MEDIA_TYPES else answers.JSON
+
+
+def _unsupported(head: Head) -> NoReturn:
+    raise UnsupportedError(
+        f"content-type {head.media_type!r} is not supported: use {answers.PROTOBUF} or {answers.JSON}"
+    )
 
 
 def _answer(outcome: Outcome, media_type: str) -> HttpAnswer:
@@ -60,5 +94,5 @@ def _refusal(error: CollectorError, media_type: str) -> HttpAnswer:
 
 _ALL_TAKEN = {
     media_type: HttpAnswer(200, answers.encode(answers.response(Outcome(0)), media_type), media_type)
-    for media_type in _FORMATS
+    for media_type in _MEDIA_TYPES
 }

@@ -3,6 +3,8 @@
 RegistryError                    the root: what was wrong, and what to do
 ├── DocumentError                the document is refused; a retry does not help
 ├── RegistryUnavailableError     the database cannot be used: unreadable, not a database, not writable
+├── KeyNotFoundError             no API key has that prefix
+├── TooManyKeysError             there are as many API keys as there may be
 └── RegistryBusyError            another process holds the database; a retry helps
     └── ConflictError            another process wrote the same version first
 """
@@ -42,6 +44,14 @@ class DocumentError(RegistryError):
 
 class RegistryUnavailableError(RegistryError):
     """The database cannot be opened, read or written."""
+
+
+class KeyNotFoundError(RegistryError):
+    """No API key has that prefix."""
+
+
+class TooManyKeysError(RegistryError):
+    """There are as many API keys as there may be."""
 
 
 class RegistryBusyError(RegistryError):

@@ -68,13 +68,15 @@ def stamp(connection: Connection) -> Stamp:
 
 def load(connection: Connection) -> Snapshot:
     """Read the whole snapshot."""
+    # The stamp first: what another statement finds that was written since is read once more, not missed.
+    read = stamp(connection)
     latest: dict[str, dict[Kind, dict[str, Served]]] = defaultdict(lambda: defaultdict(dict))
     for row in sorted(connection.execute(_latest()), key=lambda row: str(row.key)):
         latest[row.project][row.kind][row.key] = _served(row)
     projects = {
         project: ProjectSnapshot(kinds, tuple(_pinned(connection, project, kinds))) for project, kinds in latest.items()
     }
-    return Snapshot(stamp(connection), projects)
+    return Snapshot(read, projects)
 
 
 def _latest() -> Select[Any]:

@@ -1,4 +1,4 @@
-"""The registry's one table: every version of every resource, written once and never changed."""
+"""The registry's tables: every version of every resource, written once and never changed; API keys."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     Integer,
     MetaData,
     String,
@@ -52,3 +53,21 @@ resource_versions = Table(
     UniqueConstraint("project", "kind", "key", "version", name="uq_resource_versions_project_kind_key_version"),
 )
 """``kind`` is ``config``, ``prompt`` or ``prompt_ab_test``; ``body`` is the resource's JSON without key and version."""
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("prefix", String(32), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("project", String(256), nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("scopes", String(64), nullable=False),
+    Column("requests_per_s", Float, nullable=True),
+    Column("bytes_per_s", Float, nullable=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=True),
+    Column("revoked_at", UtcDateTime, nullable=True),
+    UniqueConstraint("prefix", name="uq_api_keys_prefix"),
+)
+"""``sha256`` is of the whole key, in hex; ``scopes`` are their names with commas between. No row is ever removed."""

@@ -25,8 +25,9 @@ from collector.component import (
     TooLargeError,
     UnsupportedError,
 )
+from collector.decompression import decompress
 from collector.http_answer import http_status, retry_headers
-from collector.http_body import BodyReader, Head, decompress, read_head
+from collector.http_body import BodyReader, Head, read_head
 
 LIMIT = 100_000
 MIB = 1 << 20

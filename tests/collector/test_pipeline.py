@@ -13,8 +13,10 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
+from client_messages import key_values
 from collector_inputs import export, flat_trace, span
 from lake_parts import Parts
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from collector import processors
 from collector.component import DecodeError, DrainingError, LogFullError, RetryableError
@@ -299,3 +301,40 @@ def test_a_round_whose_rows_are_many_times_its_bytes_is_exported_in_parts(pipeli
     batches = [rows for table, rows in kept.batches if table == "spans"]
     assert sum(rows.num_rows for rows in batches) == 800
     assert max(rows.nbytes for rows in batches) < 300_000_000
+
+
+def logs_of_all_tables() -> Request:
+    """Events that become an exposure, a metric and a span, and a record that is dropped."""
+    flag = {"feature_flag.key": "c", "feature_flag.version": "1", "feature_flag.result.variant": "m", "session.id": "s"}
+    score = {"gen_ai.evaluation.name": "n", "gen_ai.evaluation.score.label": "good", "fallom.config_key": "c"}
+    message = ExportLogsServiceRequest()
+    records = message.resource_logs.add().scope_logs.add().log_records
+    records.add(event_name="feature_flag.evaluation", attributes=key_values(flag))
+    records.add(event_name="gen_ai.evaluation.result", attributes=key_values({**score, "session.id": "s"}))
+    records.add(event_name="gen_ai.choice", trace_id=b"1" * 16, time_unix_nano=1)
+    records.add(event_name="other")
+    return Request(Format.LOGS_PROTOBUF, message.SerializeToString(), "p")
+
+
+def test_a_request_with_rows_of_several_tables_is_answered_once_all_are_stored(pipeline: Pipeline, kept: Kept) -> None:
+    outcome = pipeline.submit(logs_of_all_tables()).result(10)
+
+    assert outcome == Outcome(3, dropped=1)
+    assert [(table, rows.num_rows) for table, rows in kept.batches] == [("exposures", 1), ("metrics", 1), ("spans", 1)]
+    assert pipeline.dropped == {"logs_protobuf": 1}
+
+
+@pytest.mark.parametrize("failing", ["exposures", "metrics", "spans"])
+def test_a_request_with_rows_of_several_tables_is_refused_where_one_can_t_be_stored(
+    pipeline: Pipeline, kept: Kept, failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def consume(table: str, rows: pa.RecordBatch) -> None:
+        if table == failing:
+            raise LogFullError("full")
+
+    monkeypatch.setattr(kept, "consume", consume)
+    error = pipeline.submit(logs_of_all_tables()).exception(10)
+    monkeypatch.undo()
+
+    assert isinstance(error, LogFullError)
+    assert pipeline.submit(logs_of_all_tables()).result(10) == Outcome(3, dropped=1)

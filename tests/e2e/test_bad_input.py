@@ -312,7 +312,7 @@ def test_an_exposure_of_an_unknown_config_is_refused(bounded_server: ServerProce
     assert "no config 'nowhere' is defined" in refusal.message
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/trace", "/v1/logs", "/nothing/here", "/configs/x", "/experiments/x"])
+@pytest.mark.parametrize("path", ["/", "/v1/trace", "/v1/", "/nothing/here", "/configs/x", "/experiments/x"])
 def test_an_unknown_path_is_not_found(bounded_server: ServerProcess, path: str) -> None:
     refusal = refused(bounded_server, "POST", path, b"{}")
 
@@ -526,7 +526,7 @@ def test_too_large_a_message_over_grpc_is_refused_for_good(bounded_server: Serve
 
 def test_an_unknown_grpc_method_is_unimplemented(bounded_server: ServerProcess) -> None:
     with grpc_channel(bounded_server.grpc) as channel:
-        call = channel.unary_unary("/opentelemetry.proto.collector.logs.v1.LogsService/Export")
+        call = channel.unary_unary("/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export")
         with pytest.raises(grpc.RpcError) as caught:
             call(b"", timeout=REQUEST_SECONDS_MAX)
 

@@ -8,16 +8,20 @@ from typing import Any
 
 import orjson
 import pytest
-from collector_inputs import any_values, doubles, texts
+from collector_inputs import any_values, decode, doubles, texts
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from collector.component import DecodeError
-from collector.otlp.json import DEPTH_MAX, to_message
+from collector.otlp.json import DEPTH_MAX, to_protobuf
+from collector.request import Format
 
 HEX_FIELDS = {"trace_id", "span_id", "parent_span_id"}
 INTEGERS = {
@@ -111,13 +115,59 @@ def double_spelling(value: float) -> st.SearchStrategy[Any]:
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_any_request_is_the_same_as_json_and_as_protobuf(data: st.DataObject) -> None:
+def test_any_trace_request_as_json_becomes_the_bytes_that_protobuf_itself_writes(data: st.DataObject) -> None:
     message = data.draw(messages(ExportTraceServiceRequest))
     body = orjson.dumps(data.draw(spellings(message)))
 
-    found = to_message(orjson.loads(body))
+    found = to_protobuf(orjson.loads(body))
+
+    assert found == message.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize("kind", [ExportLogsServiceRequest, ExportMetricsServiceRequest])
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_any_request_of_logs_and_metrics_as_json_becomes_the_same_message(
+    kind: type[Message], data: st.DataObject
+) -> None:
+    message = data.draw(messages(kind))
+    body = orjson.dumps(data.draw(spellings(message)))
+
+    found = kind.FromString(to_protobuf(orjson.loads(body), kind.DESCRIPTOR))
 
     assert found.SerializeToString(deterministic=True) == message.SerializeToString(deterministic=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_any_trace_request_as_json_and_as_protobuf_makes_the_same_rows(data: st.DataObject) -> None:
+    message = data.draw(messages(ExportTraceServiceRequest))
+    body = orjson.dumps({"resourceSpans": [], **data.draw(spellings(message))})
+
+    as_json = decode(body, Format.JSON_TRACES)
+    as_protobuf = decode(message.SerializeToString(deterministic=True), Format.OTLP_PROTOBUF)
+
+    assert as_json.decoded.rows.equals(as_protobuf.decoded.rows)
+    assert as_json.decoded.outcomes == as_protobuf.decoded.outcomes
+
+
+def test_texts_of_any_size_and_keys_of_any_size_are_written_as_protobuf_writes_them() -> None:
+    message = ExportTraceServiceRequest()
+    span = message.resource_spans.add().scope_spans.add().spans.add()
+    for size in (0, 1, 119, 127, 128, 3_999, 4_000, 16_000, 16_383, 16_384, 70_000):
+        span.attributes.add(key="é" * (size // 2)).value.string_value = "ü" * size
+
+    found = to_protobuf(MessageToDict(message))
+
+    assert found == message.SerializeToString(deterministic=True)
+
+
+def test_of_two_kinds_of_one_value_the_last_counts() -> None:
+    document = attribute_with({"stringValue": "x", "intValue": "5", "boolValue": None})
+
+    found = ExportTraceServiceRequest.FromString(to_protobuf(document))
+
+    assert found.resource_spans[0].scope_spans[0].spans[0].attributes[0].value == AnyValue(int_value=5)
 
 
 def span_with(**fields: Any) -> dict[str, Any]:
@@ -168,17 +218,26 @@ VALUE = f"{SPAN}.attributes[0].value"
         (attribute_with({"boolValue": 1}), f"{VALUE}.boolValue"),
         (attribute_with({"doubleValue": "much"}), f"{VALUE}.doubleValue"),
         (attribute_with({"doubleValue": True}), f"{VALUE}.doubleValue"),
+        *(
+            (attribute_with({"doubleValue": text}), f"{VALUE}.doubleValue")
+            for text in ("1_0", " 1", "nan", "inf", "", "e")
+        ),
         (attribute_with({"stringValue": 1}), f"{VALUE}.stringValue"),
         (attribute_with({"bytesValue": "a"}), f"{VALUE}.bytesValue"),
         (attribute_with({"bytesValue": "?"}), f"{VALUE}.bytesValue"),
         (attribute_with({"arrayValue": {"values": [3]}}), f"{VALUE}.arrayValue.values[0]"),
+        (attribute_with({"intValue": "1_000"}), f"{VALUE}.intValue"),
+        (attribute_with({"intValue": "٣"}), f"{VALUE}.intValue"),
+        (attribute_with({"kvlistValue": {"values": [{"key": 1}]}}), f"{VALUE}.kvlistValue.values[0].key"),
+        (span_with(attributes=[{"key": "a"}, {"key": 5, "value": {}}]), f"{SPAN}.attributes[1].key"),
+        (span_with(attributes=[{"key": "a", "value": {"intValue": []}, "b": 1}]), f"{VALUE}.intValue"),
     ],
 )
 def test_a_refusal_names_the_field(document: dict[str, Any], field: str) -> None:
     parsed = orjson.loads(orjson.dumps(document))
 
     with pytest.raises(DecodeError) as refusal:
-        to_message(parsed)
+        to_protobuf(parsed)
 
     assert refusal.value.field == field
     assert str(refusal.value).startswith(f"{field}: ")
@@ -191,28 +250,28 @@ def test_a_value_nested_too_deep_is_refused() -> None:
         value = {"arrayValue": {"values": [value]}}
 
     with pytest.raises(DecodeError, match=f"nested deeper than {DEPTH_MAX}"):
-        to_message(attribute_with(value))
+        to_protobuf(attribute_with(value))
 
 
 def test_a_deep_value_in_a_wrong_place_is_refused_by_name() -> None:
     deep = orjson.loads(b"[" * 1000 + b"]" * 1000)
 
     with pytest.raises(DecodeError) as refusal:
-        to_message(span_with(name=deep))
+        to_protobuf(span_with(name=deep))
 
     assert refusal.value.field == f"{SPAN}.name"
 
 
 def test_an_empty_object_in_a_value_is_present_and_null_is_absent() -> None:
-    found = to_message(
-        span_with(
-            attributes=[
-                {"key": "list", "value": {"arrayValue": {}, "stringValue": None}},
-                {"key": "none", "value": {"stringValue": None}},
-                {"key": "text", "value": {"stringValue": ""}},
-            ]
-        )
+    document = span_with(
+        attributes=[
+            {"key": "list", "value": {"arrayValue": {}, "stringValue": None}},
+            {"key": "none", "value": {"stringValue": None}},
+            {"key": "text", "value": {"stringValue": ""}},
+        ]
     )
+
+    found = ExportTraceServiceRequest.FromString(to_protobuf(document))
 
     attributes = found.resource_spans[0].scope_spans[0].spans[0].attributes
     assert [pair.value.WhichOneof("value") for pair in attributes] == ["array_value", None, "string_value"]
@@ -222,7 +281,7 @@ def test_an_empty_object_in_a_value_is_present_and_null_is_absent() -> None:
 def test_half_a_byte_never_makes_an_id_right(digits: int) -> None:
     document = span_with(traceId="a" * digits, spanId="a" * digits, parentSpanId="a" * digits)
 
-    found = to_message(document).resource_spans[0].scope_spans[0].spans[0]
+    found = ExportTraceServiceRequest.FromString(to_protobuf(document)).resource_spans[0].scope_spans[0].spans[0]
 
     assert len(found.trace_id) not in (0, 16)
     assert len(found.span_id) not in (0, 8)

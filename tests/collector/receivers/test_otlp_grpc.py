@@ -15,14 +15,17 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from collector.access import Access, OpenAccess
 from collector.admission import Admission
-from collector.component import DecodeError
+from collector.component import DecodeError, UnauthenticatedError
+from collector.otlp.signals import TRACES
 from collector.receivers import otlp_grpc
 from collector.receivers.otlp_grpc import OtlpGrpcReceiver
 from collector.replies import Replies, Reply
 from collector.request import Outcome, Request
+from schemas.scopes import INGEST, Scopes
 
-METHOD = f"/{otlp_grpc.SERVICE}/Export"
+METHOD = f"/{TRACES.service}/Export"
 MIB = 1 << 20
 OWN_CONNECTION = [("grpc.max_send_message_length", 1 << 28), ("grpc.use_local_subchannel_pool", 1)]
 
@@ -46,11 +49,16 @@ class Held:
 Use = Callable[[Held, Admission, grpc.aio.Channel, str], Coroutine[Any, Any, None]]
 
 
-def with_receiver(use: Use, *, bytes_max: int = MIB, reads_max: int = 16) -> None:
+def with_receiver(use: Use, *, bytes_max: int = MIB, reads_max: int = 16, access: Access | None = None) -> None:
     async def run() -> None:
         held, admission = Held(), Admission(bytes_max)
         receiver = OtlpGrpcReceiver(
-            Replies(held), admission, "127.0.0.1:0", body_bytes_max=64 * MIB, reads_max=reads_max
+            Replies(held),
+            admission,
+            "127.0.0.1:0",
+            access=access or OpenAccess(),
+            body_bytes_max=64 * MIB,
+            reads_max=reads_max,
         )
         await receiver.start()
         try:
@@ -95,6 +103,52 @@ def test_a_call_is_answered_when_its_request_is() -> None:
         assert admission.bytes_in_flight == 0
 
     with_receiver(use)
+
+
+class OneKey:
+    """Knows the key ``k`` of the project ``web``, and what it was charged."""
+
+    project = "web"
+
+    def __init__(self) -> None:
+        self.charged = 0
+
+    def admit(self, key: str, any_of: Scopes) -> OneKey:
+        if (key, any_of) != ("k", INGEST):
+            raise UnauthenticatedError("no such key")
+        return self
+
+    def charge(self, size_bytes: int) -> None:
+        self.charged += size_bytes
+
+
+def test_a_request_is_of_its_keys_project_and_charged_to_it() -> None:
+    access = OneKey()
+
+    async def use(held: Held, _: Admission, channel: grpc.aio.Channel, __: str) -> None:
+        call = channel.unary_unary(METHOD)(b"body", metadata=(("authorization", "Bearer k"),))
+        await until(lambda: bool(held.held))
+
+        assert held.held[0][0].project == "web"
+        assert access.charged == 4
+        held.answer(Outcome(1))
+        await call
+
+    with_receiver(use, access=access)
+
+
+def test_a_call_without_a_key_that_counts_is_refused_before_its_message_comes_and_keeps_no_place() -> None:
+    async def use(held: Held, admission: Admission, channel: grpc.aio.Channel, _: str) -> None:
+        for _ in range(3):
+            silent = channel.stream_unary(METHOD)(metadata=(("authorization", "Bearer wrong"),))
+
+            code, status = await refusal(silent)
+
+            assert (code, status.code, status.message) == (grpc.StatusCode.UNAUTHENTICATED, 16, "no such key")
+        assert admission.bytes_in_flight == 0
+        assert held.held == []
+
+    with_receiver(use, reads_max=1, access=OneKey())
 
 
 def test_a_message_beyond_the_budget_is_refused_with_a_hint_and_counted() -> None:

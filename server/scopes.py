@@ -1,0 +1,50 @@
+"""Which scope a key needs on which HTTP path: the one list of all paths.
+
+A path that is missing here is hidden from all keys but those of ``admin``; a test compares the list with the routes.
+"""
+
+from functools import reduce
+from operator import and_
+
+from starlette.routing import compile_path
+
+from schemas.scopes import ADMIN, ALL, FETCH, INGEST, READ, Scopes
+
+# Health alone is told to anybody.
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
+
+SCOPES: dict[str, Scopes] = {
+    "/v1/traces": INGEST,
+    "/v1/logs": INGEST,
+    "/v1/metrics": INGEST,
+    "/spans": INGEST,
+    "/sessions": INGEST,
+    "/configs": FETCH,
+    "/configs/{key:path}/version/{version}": FETCH,
+    "/prompts": FETCH,
+    "/prompt-ab-tests": FETCH,
+    "/experiments": READ,
+    "/experiments/{key:path}/results": READ,
+    "/traces/{trace_id}": READ,
+    "/sql": READ,
+    "/apply": ADMIN,
+    "/customers/forget": ADMIN,
+    "/customers/forget/{job_id}": ADMIN,
+    # These concern all projects.
+    "/backups": ADMIN,
+    "/debug/pipeline": ADMIN,
+    "/metrics": ADMIN,
+    "/openapi.json": ALL,
+}
+
+_PATTERNS = tuple((compile_path(path)[0], scopes) for path, scopes in SCOPES.items() if "{" in path)
+
+
+def scopes_of(path: str) -> Scopes | None:
+    """Return the scopes of which a key needs one on this path; None where the path is not listed."""
+    listed = SCOPES.get(path)
+    if listed is not None:
+        return listed
+    # A path that several patterns match needs what suffices for each.
+    found = [scopes for pattern, scopes in _PATTERNS if pattern.match(path)]
+    return reduce(and_, found) if found else None
