@@ -151,8 +151,8 @@ class Pipeline:
             body_format = requests[0][0].format
             received = [(request, self._receipt()) for request, _ in requests]
             decoded = DECODERS[body_format](received)
-            rows = decoded.rows if self._privacy is None else self._privacy(decoded.table, decoded.rows)
-            rows = process(decoded.table, rows)
+            rows = self._processed(decoded.table, decoded.rows)
+            also = [(table, self._processed(table, found)) for table, found in decoded.also]
         except Exception as error:
             # One of them can't be decoded: the others must not fail with it, nor again with its retry.
             if len(requests) > 1:
@@ -169,13 +169,16 @@ class Pipeline:
                 if outcome.dropped:
                     self.dropped[body_format.value] += outcome.dropped
                 taken.append((outcome, future))
-        if self._stored_first(decoded.also, taken):
+        if self._stored_first(also, taken):
             yield _Part(decoded.table, rows, taken)
+
+    def _processed(self, table: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+        return process(table, rows if self._privacy is None else self._privacy(table, rows))
 
     def _stored_first(self, also: Sequence[tuple[str, pa.RecordBatch]], answers: "list[_Answer]") -> bool:
         """Store rows whose requests have others, which are answered with those; where that fails, answer so here."""
         for table, rows in also:
-            error = self._stored(table, [process(table, rows)])
+            error = self._stored(table, [rows])
             if error is not None:
                 _fail(answers, error)
                 return False

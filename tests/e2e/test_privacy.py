@@ -94,6 +94,28 @@ def flat() -> dict[str, Any]:
     return flat_trace(**texts, attributes={**raw, "a": TEXT, "acme.secret": 1, "acme.secret.x": DENIED}, tags=[TEXT])
 
 
+def log_records() -> list[dict[str, Any]]:
+    """Return a message, a flag's evaluation and an evaluation's result, as OTLP logs have them."""
+    ids = {"traceId": "ab" * 16, "spanId": "12" * 8, "timeUnixNano": "1795262400000000000"}
+
+    def record(name: str, body: str, attributes: dict[str, str]) -> dict[str, Any]:
+        pairs = [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()]
+        return {**ids, "eventName": name, "body": {"stringValue": body}, "attributes": pairs}
+
+    who = {"session.id": TEXT, "user.id": MAIL, "fallom.config_key": "agent"}
+    flag = {"feature_flag.key": "agent", "feature_flag.version": "1", "feature_flag.result.variant": TEXT}
+    result = {
+        "gen_ai.evaluation.name": TEXT,
+        "gen_ai.evaluation.score.label": TEXT,
+        "gen_ai.evaluation.explanation": SAID,
+    }
+    return [
+        record("gen_ai.user.message", SAID, {**who, "gen_ai.input.messages": SAID, "acme.secret.x": DENIED, "a": TEXT}),
+        record("feature_flag.evaluation", SAID, {**who, **flag, "feature_flag.context.id": TEXT}),
+        record("gen_ai.evaluation.result", SAID, {**who, **result}),
+    ]
+
+
 def send_all(server: ServerProcess) -> None:
     request = spans()
     status, _, body = server.request(
@@ -102,6 +124,9 @@ def send_all(server: ServerProcess) -> None:
     assert (status, body) == (200, b"")
     for content in (in_json(request), flat()):
         assert server.post("/v1/traces", content)[0] == 200
+    for record in log_records():
+        document = {"resourceLogs": [{"scopeLogs": [{"scope": {"name": TEXT}, "logRecords": [record]}]}]}
+        assert server.post("/v1/logs", document)[0] == 200
     metric = {"config_key": TEXT, "session_id": TEXT, "data": {"feedback": TEXT, "score": 5}}
     assert server.post("/spans", metric)[0] == 200
     server.define({"configs": [{"key": "agent", "variants": [{"model": "m", "weight": 100}]}]})
@@ -123,9 +148,8 @@ def stored(data_dir: Path) -> str:
 def test_what_is_redacted_is_in_no_byte_of_log_or_lake(server: ServerProcess) -> None:
     server.start()
     send_all(server)
-    count = "SELECT count(*) FROM spans"
-    spans_sent = 2 * len(DIALECTS) + 1
-    server.wait_for(count, spans_sent)
+    for table, rows in (("spans", 2 * len(DIALECTS) + 2), ("metrics", 3), ("exposures", 2)):
+        server.wait_for(f"SELECT count(*) FROM {table}", rows)
     assert server.segments()
     server.kill()
     in_log = stored(server.data_dir)
@@ -151,7 +175,7 @@ def test_a_trace_is_whole_but_for_what_was_redacted_and_a_retry_is_stored_once(s
     answer = server.get(f"/traces/{(b't' * 16).hex()}")[1]
 
     assert len(answer["spans"] if isinstance(answer, dict) else answer) == len(DIALECTS)
-    assert server.sql("SELECT count(*) AS n FROM spans") == [{"n": 2 * len(DIALECTS) + 1}]
+    assert server.sql("SELECT count(*) AS n FROM spans") == [{"n": 2 * len(DIALECTS) + 2}]
     sessions = (
         "SELECT count(DISTINCT session_id) AS n FROM (SELECT session_id FROM {} UNION ALL SELECT session_id FROM {})"
     )
