@@ -3,25 +3,30 @@
 import threading
 from collections import Counter
 
-from collector.component import AdmissionError
+from collector.component import AdmissionError, CollectorError
 
 
 class Admission:
     """Counts the bytes of requests between their arrival and their answer; refuses, at no cost, what goes beyond.
 
-    ``refused`` says how many requests were refused, by transport.
+    ``refused`` says how many requests were refused, here or by their receiver, by transport and reason.
     """
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._lock = threading.Lock()
-        self.refused: Counter[str] = Counter()
+        self.refused: Counter[tuple[str, str]] = Counter()
 
     @property
     def bytes_in_flight(self) -> int:
         """Return the bytes that are admitted now."""
         return self._bytes
+
+    @property
+    def bytes_max(self) -> int:
+        """Return the budget."""
+        return self._bytes_max
 
     @property
     def is_nearly_spent(self) -> bool:
@@ -32,19 +37,18 @@ class Admission:
         """Return a new request's share of the budget, as yet of no bytes."""
         return Share(self, transport)
 
-    def acquire(self, size_bytes: int, transport: str) -> None:
+    def acquire(self, size_bytes: int) -> None:
         """Admit so many more bytes. Raises AdmissionError, with nothing admitted, where the budget is spent."""
         with self._lock:
             if self._bytes + size_bytes <= self._bytes_max:
                 self._bytes += size_bytes
                 return
-        self.count_refusal(transport)
         raise self.refusal()
 
-    def count_refusal(self, transport: str) -> None:
-        """Count a request that is refused, here or by its receiver."""
+    def count_refusal(self, transport: str, error: CollectorError) -> None:
+        """Count a request that is answered with an error; its receiver does, once a request."""
         with self._lock:
-            self.refused[transport] += 1
+            self.refused[transport, error.reason] += 1
 
     def refusal(self) -> AdmissionError:
         """Return the error that says that the budget is spent."""
@@ -68,7 +72,7 @@ class Share:
 
     def grow(self, size_bytes: int) -> None:
         """Take so many more bytes. Raises AdmissionError, with none taken, where the budget is spent."""
-        self._admission.acquire(size_bytes, self._transport)
+        self._admission.acquire(size_bytes)
         self.size_bytes += size_bytes
 
     def shrink(self, size_bytes: int) -> None:
@@ -80,6 +84,10 @@ class Share:
         """Give back what it has; safe twice."""
         if self.size_bytes:
             self.shrink(self.size_bytes)
+
+    def count_refusal(self, error: CollectorError) -> None:
+        """Count its request as refused."""
+        self._admission.count_refusal(self._transport, error)
 
     def handed_over(self) -> "Share":
         """Return a share of the same bytes for a new owner; this one has none of them any more."""

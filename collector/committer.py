@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from collector.log import SegmentLog
+from collector.telemetry import LAGS_S, Histogram
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
 from schemas.table import Table
@@ -59,6 +60,9 @@ class Committer:
         self._retry_at_s = 0.0
         self._last_error = ""
         self._last_commit_s = self._last_lag_s = 0.0
+        self.commits = Histogram()
+        self.lags = Histogram(LAGS_S)
+        """From the moment that a segment was opened to its commit: how old its first row was."""
 
     def start(self) -> None:
         """Begin to commit."""
@@ -141,6 +145,8 @@ class Committer:
         self._log.remove(number, committed_rows=rows.num_rows)
         self._last_commit_s = time.monotonic() - began_s
         self._last_lag_s = time.monotonic() - opened_at_s
+        self.commits.observe(self._last_commit_s)
+        self.lags.observe(self._last_lag_s)
 
     def _failed(self, number: int, error: Exception) -> None:
         now_s = time.monotonic()

@@ -14,21 +14,27 @@ CollectorError
     └── DrainingError    the server is shutting down
 """
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import pyarrow as pa
 
 
 class CollectorError(Exception):
-    """The root of what the collector raises."""
+    """The root of what the collector raises; ``reason`` is the word that refusals are counted by."""
+
+    reason: ClassVar[str] = "internal"
 
 
 class PermanentError(CollectorError):
     """The same input will fail again."""
 
+    reason = "invalid"
+
 
 class DecodeError(PermanentError):
     """The input is malformed; ``field`` says where, as a path such as ``resourceSpans[0].scopeSpans``."""
+
+    reason = "malformed"
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(f"{field}: {message}" if field else message)
@@ -38,17 +44,25 @@ class DecodeError(PermanentError):
 class TooLargeError(PermanentError):
     """The body is beyond the limit, before or after decompression."""
 
+    reason = "too_large"
+
 
 class UnsupportedError(PermanentError):
     """The body's media type or content encoding is none of ours."""
+
+    reason = "unsupported"
 
 
 class UnauthenticatedError(PermanentError):
     """There is no API key, or none that counts."""
 
+    reason = "unauthenticated"
+
 
 class PermissionDeniedError(PermanentError):
     """The API key's scopes don't cover the request."""
+
+    reason = "permission_denied"
 
 
 class RetryableError(CollectorError):
@@ -62,17 +76,25 @@ class RetryableError(CollectorError):
 class AdmissionError(RetryableError):
     """Too many bytes are in flight."""
 
+    reason = "admission"
+
 
 class RateError(RetryableError):
     """The API key's rate of requests or bytes is spent."""
+
+    reason = "rate"
 
 
 class LogFullError(RetryableError):
     """The log can't take more: its budget or its disk is full, or the disk refuses to write."""
 
+    reason = "log_full"
+
 
 class DrainingError(RetryableError):
     """The server is shutting down."""
+
+    reason = "draining"
 
 
 class Component(Protocol):

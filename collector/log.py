@@ -26,10 +26,16 @@ from collector.accounting import RowCounts
 from collector.component import LogFullError
 from collector.log_budget import RETRY_AFTER_S, LogBudget
 from collector.quarantine import Quarantine
+from collector.telemetry import Histogram
 from storage.durability import sync_directory, sync_file
 from storage.segments import Part, SegmentEncoder, SegmentReader, segment_numbers, segment_path
 
 logger = logging.getLogger(__name__)
+
+PROBE = "probe.tmp"
+PROBE_BYTES = 1024 * 1024
+# A disk that takes longer for an append is one that hangs.
+APPEND_S_MAX = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,8 @@ class SegmentLog:
         self._uncut: _Segment | None = None
         self._next_number = 1
         self._last_append_s = self._last_sync_s = 0.0
+        self._appending_since_s = 0.0
+        self.syncs = Histogram()
         self._refused = 0
         self._accepted = self._recovered = self._deduplicated = self._committed = self._lost = 0
         self._quarantine = Quarantine(directory)
@@ -101,13 +109,15 @@ class SegmentLog:
         Raises LogFullError, with nothing kept of the rows and nothing counted, where they can't be written.
         """
         with self._lock:
-            began = time.perf_counter()
+            self._appending_since_s = began = time.perf_counter()
             try:
                 self._cut_tail()
                 if rows.num_rows:
                     self._append(rows)
             except OSError as error:
                 raise self._refusal(error) from error
+            finally:
+                self._appending_since_s = 0.0
             self._tell_recovery()
             self._last_append_s = time.perf_counter() - began
             self._accepted += rows.num_rows + duplicates
@@ -186,6 +196,28 @@ class SegmentLog:
                 quarantined_bytes=self._quarantine.size_bytes,
             )
 
+    def obstacle(self) -> str:
+        """Return why rows are refused, or wait for long; else an empty text.
+
+        Where the last ones could not be written, it is tried anew, since clients that are told so may send no more.
+        """
+        # Without the lock, which is held for as long as the disk takes.
+        since_s = self._appending_since_s
+        waiting_s = time.perf_counter() - since_s if since_s else 0.0
+        if waiting_s > APPEND_S_MAX:
+            return f"the log's disk has not answered for {waiting_s:.0f} s"
+        if not self._refused:
+            return ""
+        with self._lock:
+            if self._refused:
+                try:
+                    self._cut_tail()
+                    _try_to_write(self._directory / PROBE)
+                except OSError as error:
+                    return f"the log can't be written: {error.strerror or error}"
+                self._tell_recovery()
+        return ""
+
     def _refusal(self, error: OSError) -> LogFullError:
         if self._refused == 0:
             logger.error("%s can't be written: %s; rows are refused until it can", self._directory, error)
@@ -230,6 +262,7 @@ class SegmentLog:
             began = time.perf_counter()
             os.fdatasync(self._descriptor)
             self._last_sync_s = time.perf_counter() - began
+            self.syncs.observe(self._last_sync_s)
         except Exception:
             # Also where memory ran out: what is appended behind a torn frame might not be found again.
             self._budget.release(size_bytes)
@@ -332,6 +365,17 @@ def _write_all(descriptor: int, parts: list[Part]) -> None:
             if count == 0:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             rest = rest[count:]
+
+
+def _try_to_write(path: Path) -> None:
+    """Write and sync as much as an append may, then remove it again. Raises OSError."""
+    try:
+        with path.open("wb") as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _close(descriptor: int) -> None:

@@ -22,16 +22,28 @@ class LogBudget:
         self._disk_free_bytes_min = disk_free_bytes_min
         self._lock = threading.Lock()
         self._bytes = 0
+        self._is_spent = False
 
     @property
     def bytes(self) -> int:
         """Bytes of all segments, as far as they are acknowledged."""
         return self._bytes
 
+    def obstacle(self) -> str:
+        """Return why nothing can be taken now, or an empty text."""
+        if self._is_spent:
+            return f"the log holds {self._bytes} bytes not yet committed, its limit is {self.bytes_max}"
+        try:
+            self._refuse_full_disk(0)
+        except LogFullError as error:
+            return str(error).partition(": ")[0]
+        return ""
+
     def reserve(self, size_bytes: int) -> None:
         """Count bytes that are about to be written. Raises LogFullError where there is no room for them."""
         with self._lock:
-            if self._bytes + size_bytes > self.bytes_max:
+            self._is_spent = self._bytes + size_bytes > self.bytes_max
+            if self._is_spent:
                 raise LogFullError(
                     f"the log holds {self._bytes} bytes not yet committed, its limit is {self.bytes_max}: "
                     "send again when they are",
@@ -49,6 +61,7 @@ class LogBudget:
         """Give back what was not written, or is removed."""
         with self._lock:
             self._bytes -= size_bytes
+            self._is_spent = False
 
     def _refuse_full_disk(self, size_bytes: int) -> None:
         if not self._disk_free_bytes_min:

@@ -22,14 +22,27 @@ from collector.decoders import DECODERS
 from collector.processors import TableProcessor, process
 from collector.replies import Reply
 from collector.request import Format, Outcome, Receipt, Request
+from collector.telemetry import ReceiverCounts, Source
 
 logger = logging.getLogger(__name__)
 
+# What a format's bodies are made of, and whose clients send it: the metrics' words.
+ITEMS: dict[Format, tuple[str, str]] = {
+    Format.OTLP_PROTOBUF: ("spans", "otlp"),
+    Format.JSON_TRACES: ("spans", "otlp"),
+    Format.LOGS_PROTOBUF: ("log_records", "otlp"),
+    Format.LOGS_JSON: ("log_records", "otlp"),
+    Format.DATA_POINTS_PROTOBUF: ("metric_points", "otlp"),
+    Format.DATA_POINTS_JSON: ("metric_points", "otlp"),
+    Format.METRICS: ("metric_points", "fallom"),
+    Format.EXPOSURE: ("exposures", "fallom"),
+}
 ROUND_BYTES_MAX = 64 * 1024 * 1024
 DECODED_BYTES_ENOUGH = 128 * 1024 * 1024
 
-_Pending = tuple[Request, Reply]
-_Answer = tuple[Outcome, Reply]
+_Pending = tuple[Request, Reply, float]
+"""A request, its reply, and when it was queued, on the clock of the counts."""
+_Answer = tuple[Outcome, _Pending]
 
 
 class Pipeline:
@@ -57,6 +70,7 @@ class Pipeline:
         self._last_unix_us = 0
         self.dropped: Counter[str] = Counter()
         """What came in by format, was right, and is of no kind that is kept."""
+        self.counts = ReceiverCounts()
 
     def start(self) -> None:
         """Begin to take requests."""
@@ -84,7 +98,7 @@ class Pipeline:
         """Queue a request; its rows are on disk when the reply has an Outcome."""
         with self._lock:
             if not self._draining:
-                self._queue.put((request, reply))
+                self._queue.put((request, reply, time.perf_counter()))
                 return
         reply.set_exception(DrainingError("the server is shutting down"))
 
@@ -102,7 +116,7 @@ class Pipeline:
             # Nobody foresaw it; without this thread nothing would ever be taken again.
             logger.exception("a round of requests could not be processed")
             error = RetryableError("the server failed to process the request")
-            for _, reply in pending:
+            for _, reply, _ in pending:
                 # Those that are answered stay so.
                 with suppress(Exception):
                     reply.set_exception(error)
@@ -124,10 +138,11 @@ class Pipeline:
 
     def _process(self, pending: list[_Pending]) -> None:
         by_format: dict[Format, list[_Pending]] = defaultdict(list)
-        for request, future in pending:
+        for one in pending:
+            request, reply, _ = one
             # A client that has gone, unanswered, has cancelled.
-            if future.set_running_or_notify_cancel():
-                by_format[request.format].append((request, future))
+            if reply.set_running_or_notify_cancel():
+                by_format[request.format].append(one)
         by_table: dict[str, list[_Part]] = defaultdict(list)
         size_bytes = 0
         for requests in by_format.values():
@@ -149,7 +164,7 @@ class Pipeline:
         """Yield the requests, all of one format, as batches; those that fail are answered here."""
         try:
             body_format = requests[0][0].format
-            received = [(request, self._receipt()) for request, _ in requests]
+            received = [(request, self._receipt()) for request, _, _ in requests]
             decoded = DECODERS[body_format](received)
             rows = self._processed(decoded.table, decoded.rows)
             also = [(table, self._processed(table, found)) for table, found in decoded.also]
@@ -162,38 +177,62 @@ class Pipeline:
             requests[0][1].set_exception(_foreseen(error))
             return
         taken: list[_Answer] = []
-        for outcome, (_, future) in zip(decoded.outcomes, requests, strict=True):
+        for outcome, one in zip(decoded.outcomes, requests, strict=True):
             if isinstance(outcome, CollectorError):
-                future.set_exception(outcome)
+                one[1].set_exception(outcome)
             else:
                 if outcome.dropped:
                     self.dropped[body_format.value] += outcome.dropped
-                taken.append((outcome, future))
-        if self._stored_first(also, taken):
-            yield _Part(decoded.table, rows, taken)
+                taken.append((outcome, one))
+        part = _Part(decoded.table, *ITEMS[body_format], rows, taken)
+        if self._stored_first(also, part):
+            yield part
 
     def _processed(self, table: str, rows: pa.RecordBatch) -> pa.RecordBatch:
         return process(table, rows if self._privacy is None else self._privacy(table, rows))
 
-    def _stored_first(self, also: Sequence[tuple[str, pa.RecordBatch]], answers: "list[_Answer]") -> bool:
+    def _stored_first(self, also: Sequence[tuple[str, pa.RecordBatch]], part: "_Part") -> bool:
         """Store rows whose requests have others, which are answered with those; where that fails, answer so here."""
         for table, rows in also:
             error = self._stored(table, [rows])
             if error is not None:
-                _fail(answers, error)
+                self._fail([part], error)
                 return False
         return True
 
     def _export(self, table: str, parts: list["_Part"]) -> None:
         """Store the rows of one table; what befalls it is not the others' concern."""
-        answers = [answer for part in parts for answer in part.answers]
         batches = [part.rows for part in parts if part.rows.num_rows]
         error = self._stored(table, batches)
         if error is not None:
-            _fail(answers, error)
+            self._fail(parts, error)
         else:
-            for outcome, future in answers:
-                future.set_result(outcome)
+            self._count_accepted(parts)
+            for part in parts:
+                for outcome, (_, reply, _) in part.answers:
+                    reply.set_result(outcome)
+
+    def _count_accepted(self, parts: list["_Part"]) -> None:
+        """Count before the answers, so that who has one finds it counted."""
+        now_s = time.perf_counter()
+        observe = self.counts.acknowledgement.observe
+        for part in parts:
+            self.counts.accepted.update(part.item_counts())
+            for outcome, (request, _, queued_s) in part.answers:
+                observe(now_s - queued_s)
+                if outcome.dropped or outcome.reasons:
+                    source = (part.items, part.receiver, request.transport)
+                    self.counts.dropped[source] += outcome.dropped
+                    for reason, count in outcome.reasons:
+                        self.counts.rejected[source, reason] += count
+
+    def _fail(self, parts: list["_Part"], error: CollectorError) -> None:
+        is_foreseen = error.reason != CollectorError.reason
+        counts = self.counts.refused if is_foreseen else self.counts.failed
+        for part in parts:
+            counts.update(part.item_counts())
+            for _, (_, reply, _) in part.answers:
+                reply.set_exception(error)
 
     def _stored(self, table: str, batches: list[pa.RecordBatch]) -> RetryableError | None:
         """Return None once the rows are on disk, else why they are not."""
@@ -223,8 +262,17 @@ class _Part:
     """The rows of the requests of one format, and the answers that wait for them to be on disk."""
 
     table: str
+    items: str
+    receiver: str
     rows: pa.RecordBatch
-    answers: "list[_Answer]"
+    answers: list[_Answer]
+
+    def item_counts(self) -> dict[Source, int]:
+        """Return how many items came by which transport, those included that are of no kind that is kept."""
+        counts: dict[str, int] = {}
+        for outcome, (request, _, _) in self.answers:
+            counts[request.transport] = counts.get(request.transport, 0) + outcome.accepted + outcome.dropped
+        return {(self.items, self.receiver, transport): count for transport, count in counts.items()}
 
 
 def _foreseen(error: Exception) -> CollectorError:
@@ -234,8 +282,3 @@ def _foreseen(error: Exception) -> CollectorError:
     logger.error("a request could not be decoded", exc_info=error)
     failure = RetryableError if isinstance(error, MemoryError | OSError) else DecodeError
     return failure(f"the body can't be decoded: {type(error).__name__}")
-
-
-def _fail(answers: "list[_Answer]", error: CollectorError) -> None:
-    for _, future in answers:
-        future.set_exception(error)

@@ -33,19 +33,22 @@ class Request:
     body: bytes
     project: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    transport: str = "http"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one request: how many of its items were taken, how many were rejected and why.
 
-    ``dropped`` are those that are right, and of no kind that is kept.
+    ``dropped`` are those that are right, and of no kind that is kept. ``message`` says to the client what was wrong;
+    ``reasons`` counts the rejected by a word each.
     """
 
     accepted: int
     rejected: int = 0
     message: str = ""
     dropped: int = 0
+    reasons: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The door of the HTTP port: an API key and its scope are checked before anything of a body is read."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,8 +20,16 @@ class KeyGuard:
     While no key is defined, requests go to ``keyless`` instead, as the project ``default``.
     """
 
-    def __init__(self, app: ASGIApp, keys: KeyRing, *, keyless: ASGIApp) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: KeyRing,
+        *,
+        keyless: ASGIApp,
+        on_refusal: Callable[[CollectorError], None] = lambda _: None,
+    ) -> None:
         self._app = app
+        self._on_refusal = on_refusal
         self._keys = keys
         self._keyless = keyless
 
@@ -49,8 +57,10 @@ class KeyGuard:
         try:
             return self._keys.admit(_key(scope["headers"]), ADMIN if scopes is None else scopes)
         except PermissionDeniedError as error:
+            self._on_refusal(error)
             return not_found(scope) if scopes is None else refusal(scope, error)
         except CollectorError as error:
+            self._on_refusal(error)
             return refusal(scope, error)
 
 

@@ -4,10 +4,9 @@ import asyncio
 import logging
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,32 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from analytics.api import backups, customers, errors, experiments, registry, sql, traces
-from collector import debug
+from collector import debug, prometheus
 from collector.admission import Admission
 from collector.exporters.lake import LakeExporter
 from collector.http_body import BodyReader
 from collector.pipeline import Pipeline
+from collector.prometheus import PipelineMetrics
 from collector.receivers import fallom_http, otlp_http
 from collector.receivers.http_paths import HttpPaths
 from collector.receivers.otlp_grpc import OtlpGrpcReceiver
 from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
+from server import logs
 from server.allocator import keep_freed_memory
 from server.backup import backup
 from server.cors import Cors
 from server.descriptors import raise_limit
 from server.errors import CommandError
 from server.forget import forget
+from server.front import Front
 from server.guard import LocalGuard
 from server.http_protocol import HttpLimits, LimitedHttpProtocol
 from server.key_guard import KeyGuard
 from server.key_ring import KeyRing
 from server.privacy import privacy_of
+from server.readiness import Readiness
 from server.settings import ServerSettings, is_loopback, split_address
 from server.tls import tls_of
 from storage import sql as statements
@@ -53,6 +56,7 @@ from storage.registry.registry import Registry
 from storage.upkeep.upkeep import Upkeep
 
 DRAIN_S_MAX = 20
+VERSION = "0.1.0"
 CLOCK_AHEAD_US_MAX = 86_400_000_000
 logger = logging.getLogger("fallom")
 
@@ -62,6 +66,7 @@ class Parts:
 
     def __init__(self, settings: ServerSettings, data: DataDirectory) -> None:
         self._data = data
+        self.drain_notice_s = settings.drain_notice_s
         self.registry = Registry(data.registry_url)
         self.keys = KeyRing(
             ApiKeys(data.registry_url),
@@ -100,16 +105,33 @@ class Parts:
             body_bytes_max=settings.body_bytes_max,
             credentials=self.tls and self.tls.grpc_credentials(),
         )
+        self.readiness = Readiness(self.exporter.obstacles, warnings=self.exporter.warnings)
+        self.metrics = PipelineMetrics(
+            self.exporter,
+            self.pipeline.counts,
+            self.admission,
+            version=VERSION,
+            not_ready=self.readiness.reasons,
+        )
         app = application(self, settings)
-        keyless = LocalGuard(app, settings.allowed_hosts, settings.cors_origins)
-        guarded = KeyGuard(app, self.keys, keyless=keyless)
-        self.app: ASGIApp = Cors(guarded, settings.cors_origins) if settings.cors_origins else guarded
+        guard = KeyGuard(
+            app,
+            self.keys,
+            keyless=LocalGuard(app, settings.allowed_hosts, settings.cors_origins),
+            on_refusal=lambda error: self.admission.count_refusal("http", error),
+        )
+        # Before the guard: a preflight request bears no key.
+        allowed: ASGIApp = Cors(guard, settings.cors_origins) if settings.cors_origins else guard
+        self.front = Front(allowed, self.readiness)
         self.http_limits = HttpLimits(
             settings.http_head_timeout_s, settings.http_body_timeout_s, settings.http_connections_max
         )
 
     def start(self) -> None:
-        """Take over the log, begin to take requests."""
+        """Load or make what is compiled, take over the log, begin to take requests."""
+        if not is_compiled():
+            logger.info("compiling the decoder: about %d s, the first time only", COMPILING_S)
+        warm_up()
         self.keys.start()
         self.exporter.start()
         self.pipeline.start()
@@ -141,6 +163,7 @@ class Parts:
     def stop(self) -> None:
         """Answer what was taken, commit it, close; each step is taken, whatever befalls the others."""
         steps = (
+            self.readiness.stop,
             self.pipeline.stop,
             self.upkeep.stop,
             self.exporter.stop,
@@ -157,22 +180,16 @@ class Parts:
 
 def serve(settings: ServerSettings) -> None:
     """Run the server until SIGTERM or SIGINT; return when all that was acknowledged is committed."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.configure(settings.log_level, settings.log_format)
     data = DataDirectory(settings.data_dir)
     _refuse_open_doors(settings, data)
     keep_freed_memory()
     raise_limit()
     data.create()
     data.lock()
-    if not is_compiled():
-        logger.info("compiling the decoder: about %d s, the first time only", COMPILING_S)
-    warm_up()
     with _listening(settings.http) as listener:
         parts = Parts(settings, data)
         try:
-            parts.start()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run(parts, listener))
         finally:
@@ -187,13 +204,14 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     """Return the one HTTP application: receivers, and behind them registry and analytics."""
     app = FastAPI(
         title="Fallom server",
-        version="0.1.0",
+        version=VERSION,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         responses=errors.RESPONSES,
     )
     app.router.routes.extend(debug.routes(parts.status))
+    app.router.routes.extend(prometheus.routes(parts.metrics))
     app.include_router(registry.router(parts.registry))
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
@@ -243,27 +261,50 @@ class _HttpServer(uvicorn.Server):
 async def _run(parts: Parts, listener: socket.socket) -> None:
     tls = parts.tls
     config = uvicorn.Config(
-        parts.app,
+        parts.front,
         http=LimitedHttpProtocol.limited(parts.http_limits),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=DRAIN_S_MAX,
+        lifespan="off",
+        ws="none",
         ssl_context_factory=(lambda _, __: tls.context()) if tls else None,
     )
     http = _HttpServer(config)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    await parts.grpc.start()
+    asyncio.get_running_loop().set_exception_handler(logs.log_loop_error)
+    # While the parts start, health is answered, and that the server is starting.
+    serving = asyncio.create_task(http.serve(sockets=[listener]))
     try:
-        await _serve(parts, http, listener, stopping)
+        await asyncio.to_thread(parts.start)
+        await _open(parts)
+        await _serve(parts, http, serving, listener)
     finally:
         await parts.grpc.stop()
+        http.should_exit = True
+        await serving
 
 
-async def _serve(parts: Parts, http: uvicorn.Server, listener: socket.socket, stopping: asyncio.Event) -> None:
-    serving = asyncio.create_task(http.serve(sockets=[listener]))
+async def _open(parts: Parts) -> None:
+    """Let requests through, and tell gRPC's clients whether the server is ready, now and at each change."""
+    loop = asyncio.get_running_loop()
+
+    def tell(is_ready: bool) -> None:
+        # A loop that is closed has nobody left who asks.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: parts.grpc.health.set(is_serving=is_ready))
+
+    parts.readiness.on_change(tell)
+    await parts.grpc.start()
+    parts.front.open()
+    await asyncio.to_thread(parts.readiness.start)
+
+
+async def _serve(parts: Parts, http: uvicorn.Server, serving: "asyncio.Task[None]", listener: socket.socket) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    # Only now: a server that is told to end while it starts may end at once, since a crash is a replay.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
     while not http.started and not serving.done():
         await asyncio.sleep(0.005)
     if http.started:
@@ -271,6 +312,8 @@ async def _serve(parts: Parts, http: uvicorn.Server, listener: socket.socket, st
         ending = asyncio.create_task(stopping.wait())
         await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
+        parts.readiness.drain()
+        await asyncio.sleep(parts.drain_notice_s)
         logger.info("stopping: no new requests; answering those that are in")
         http.should_exit = True
         stopping_grpc = asyncio.create_task(parts.grpc.stop())

@@ -20,6 +20,7 @@ from server.errors import CommandError
 MIB = 1024 * 1024
 _ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("auto", "json", "text")
 
 
 class ServerSettings(BaseSettings):
@@ -130,7 +131,19 @@ class ServerSettings(BaseSettings):
             description="Bytes a second of an API key that has no rate of its own; 0 is no limit.",
         ),
     ] = 0
+    drain_notice_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=3600,
+            description="After SIGTERM requests are still taken for so long, while /readyz and gRPC's health say that "
+            "the server drains: time for a load balancer to look elsewhere.",
+        ),
+    ] = 0.0
     log_level: Annotated[str, Field(description="debug, info, warning or error.")] = "info"
+    log_format: Annotated[
+        str, Field(description="json, text, or auto: text in a terminal, JSON lines anywhere else.")
+    ] = "auto"
 
     @field_validator("http", "grpc")
     @classmethod
@@ -160,6 +173,13 @@ class ServerSettings(BaseSettings):
     def _is_level(cls, value: str) -> str:
         if value.lower() not in LOG_LEVELS:
             raise ValueError(f"one of {', '.join(LOG_LEVELS)} expected")
+        return value.lower()
+
+    @field_validator("log_format")
+    @classmethod
+    def _is_format(cls, value: str) -> str:
+        if value.lower() not in LOG_FORMATS:
+            raise ValueError(f"one of {', '.join(LOG_FORMATS)} expected")
         return value.lower()
 
     @classmethod

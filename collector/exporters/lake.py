@@ -4,16 +4,17 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from collector.accounting import RowCounts
-from collector.committer import Committer, targets
-from collector.log import SegmentLog
+from collector.committer import CommitStatus, Committer, targets
+from collector.log import LogStatus, SegmentLog
 from collector.log_budget import LogBudget
+from collector.telemetry import Distribution
 from collector.window import SpanWindow
 from schemas.spans import SPANS
 from schemas.table import Table
@@ -25,8 +26,37 @@ logger = logging.getLogger(__name__)
 
 # One is committed while the next is filled.
 PACED_FROM_SEGMENTS = 2
+# From here on it is no hiccup.
+COMMITS_FAILING_S = 60.0
 PACE_S = 0.01
 PACE_S_MAX = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class TableStatus:
+    """Where the rows of one table are, what its log holds, how committing goes."""
+
+    rows: RowCounts
+    log: LogStatus
+    commits: CommitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class LakeStatus:
+    """What the log holds in all, and the status of each table."""
+
+    log_bytes: int
+    log_bytes_max: int
+    tables: dict[str, TableStatus]
+
+
+@dataclass(frozen=True, slots=True)
+class TableDurations:
+    """How long what took, of one table; ``commit_lag`` is from a segment's first row to its commit."""
+
+    sync: Distribution
+    commit: Distribution
+    commit_lag: Distribution
 
 
 class LakeExporter:
@@ -113,18 +143,43 @@ class LakeExporter:
 
     def status(self) -> dict[str, Any]:
         """Return what ``GET /debug/pipeline`` shows."""
-        return {
-            "log_bytes": self._budget.bytes,
-            "log_bytes_max": self._budget.bytes_max,
-            "tables": {
-                table: {
-                    "rows": asdict(self._logs[table].accounting()),
-                    "log": asdict(self._logs[table].status()),
-                    "commits": asdict(self._committers[table].status()),
-                }
-                for table in self._logs
+        return asdict(self.read_status())
+
+    def read_status(self) -> LakeStatus:
+        """Return where all rows are, what the log holds, how committing goes."""
+        return LakeStatus(
+            log_bytes=self._budget.bytes,
+            log_bytes_max=self._budget.bytes_max,
+            tables={
+                table: TableStatus(log.accounting(), log.status(), self._committers[table].status())
+                for table, log in self._logs.items()
             },
+        )
+
+    def durations(self) -> dict[str, TableDurations]:
+        """Return how long the syncs and commits of each table took."""
+        return {
+            table: TableDurations(
+                sync=log.syncs.read(),
+                commit=self._committers[table].commits.read(),
+                commit_lag=self._committers[table].lags.read(),
+            )
+            for table, log in self._logs.items()
         }
+
+    def obstacles(self) -> list[str]:
+        """Return why ``consume`` refuses rows; none where it takes them. May take as long as the disk takes."""
+        found = {self._budget.obstacle(), *(log.obstacle() for log in self._logs.values())}
+        return sorted(found - {""})
+
+    def warnings(self) -> list[str]:
+        """Return what goes wrong though rows are taken: commits that have failed for long."""
+        failing = {table: committer.status().failing_for_s for table, committer in self._committers.items()}
+        return [
+            f"commits of {table} have failed for {failing_s:.0f} s; their rows are safe in the log"
+            for table, failing_s in failing.items()
+            if failing_s > COMMITS_FAILING_S
+        ]
 
     def _pace(self, table: str) -> None:
         """Wait a moment where commits fall behind: who waits for an answer sends no faster than is committed.

@@ -10,7 +10,7 @@ leaves nothing; a span with unusable ids is rejected alone.
 """
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,6 +57,15 @@ _REJECTED = {
     span.BAD_PARENT_ID: "parentSpanId: 8 bytes or none expected, got {}",
     span.TOO_MANY_ATTRIBUTES: "attributes: at most {} in an object allowed",
 }
+# What rejected spans are counted by.
+_REASONS = {
+    span.BAD_TRACE_ID: "trace_id",
+    span.ZERO_TRACE_ID: "trace_id",
+    span.BAD_SPAN_ID: "span_id",
+    span.ZERO_SPAN_ID: "span_id",
+    span.BAD_PARENT_ID: "parent_span_id",
+    span.TOO_MANY_ATTRIBUTES: "attributes",
+}
 
 
 def decode(requests: Sequence[Received]) -> Decoded:
@@ -89,7 +98,8 @@ def _outcome(found: NDArray[np.int64], reasons: list[str]) -> Outcome | Collecto
     error = int(found[request.ERROR])
     if error == 0:
         rejected = int(found[request.REJECTED])
-        return Outcome(int(found[request.ACCEPTED]), rejected, _summary(reasons, rejected))
+        by_reason = _counts(found) if rejected else ()
+        return Outcome(int(found[request.ACCEPTED]), rejected, _summary(reasons, rejected), reasons=by_reason)
     if error == _TOO_MANY_SPANS:
         got = int(found[request.SPANS])
         return TooLargeError(f"at most {SPANS_MAX} spans in a request allowed, got {got}: send it in parts")
@@ -97,6 +107,13 @@ def _outcome(found: NDArray[np.int64], reasons: list[str]) -> Outcome | Collecto
     if error in _TOO_LARGE:
         return TooLargeError(f"{place}: {_TOO_LARGE[error]}: send it in parts")
     return DecodeError(f"not an ExportTraceServiceRequest: {place}: {MALFORMED[error]}")
+
+
+def _counts(found: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
+    counts = Counter[str]()
+    for reason, name in _REASONS.items():
+        counts[name] += int(found[request.REJECTED_BY_REASON + reason])
+    return tuple((name, count) for name, count in counts.items() if count)
 
 
 def _summary(reasons: list[str], rejected: int) -> str:

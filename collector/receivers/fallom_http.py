@@ -33,6 +33,7 @@ def handlers(
                     await replies.to(Request(body_format, body, project), share)
                 answer = _not_found(unknown) if unknown else _TAKEN
             except CollectorError as error:
+                share.count_refusal(error)
                 answer = _refusal(error)
             finally:
                 share.release()

@@ -20,10 +20,13 @@ from collector.admission import Admission
 from collector.component import AdmissionError, CollectorError, DecodeError
 from collector.otlp import answers
 from collector.otlp.signals import SIGNALS, Signal
+from collector.receivers.grpc_services import GrpcHealth, GrpcReflection
 from collector.replies import Replies
 from collector.request import Outcome, Request
 from schemas.scopes import INGEST
 
+# What health and reflection tell of.
+SERVICES = tuple(signal.service for signal in SIGNALS)
 TRANSPORT = "grpc"
 CALLS_MAX = 256
 CONNECTIONS_MAX = 1024
@@ -64,13 +67,16 @@ class OtlpGrpcReceiver:
         self._reads = asyncio.Semaphore(reads_max)
         self._calls = 0
         self._server: grpc.aio.Server | None = None
+        self.health = GrpcHealth(SERVICES)
         self.address = address
 
     async def start(self) -> None:
         """Begin to listen. Raises OSError where the port can't be had."""
         _refuse_taken_port(self._requested_address)
         server = grpc.aio.server(options=_options(self._body_bytes_max))
-        server.add_generic_rpc_handlers(tuple(self._service(signal) for signal in SIGNALS))
+        server.add_generic_rpc_handlers(
+            (*map(self._service, SIGNALS), self.health.handler(), GrpcReflection(SERVICES).handler())
+        )
         host = self._requested_address.rpartition(":")[0]
         try:
             port = (
@@ -88,6 +94,7 @@ class OtlpGrpcReceiver:
         """Take no more calls; those under way are answered first."""
         server, self._server = self._server, None
         if server is not None:
+            self.health.stop()
             await server.stop(grace=DRAIN_S_MAX)
 
     def _service(self, signal: Signal) -> grpc.GenericRpcHandler:
@@ -100,10 +107,9 @@ class OtlpGrpcReceiver:
 
     async def _export(self, signal: Signal, call: Any) -> bytes:
         if self._calls >= CALLS_MAX or self._admission.is_nearly_spent:
-            self._admission.count_refusal(TRANSPORT)
-            answer: bytes | _Refusal = _refusal(
-                self._admission.refusal() if self._admission.is_nearly_spent else _TOO_MANY
-            )
+            error = self._admission.refusal() if self._admission.is_nearly_spent else _TOO_MANY
+            self._admission.count_refusal(TRANSPORT, error)
+            answer: bytes | _Refusal = _refusal(error)
         else:
             answer = await self._answer(signal, call)
         if isinstance(answer, bytes):
@@ -121,9 +127,10 @@ class OtlpGrpcReceiver:
             body = await self._read(signal, call)
             share.grow(len(body))
             caller.charge(len(body))
-            request = Request(signal.protobuf, body, caller.project, _headers(metadata))
+            request = Request(signal.protobuf, body, caller.project, _headers(metadata), TRANSPORT)
             outcome = await self._replies.to(request, share)
         except CollectorError as error:
+            share.count_refusal(error)
             return _refusal(error)
         finally:
             self._calls -= 1

@@ -41,6 +41,7 @@ def handlers(
                 request = Request(body_format, body, scope["state"]["project"], head.fallom)
                 answer = _answer(await replies.to(request, share), head.media_type)
             except CollectorError as error:
+                share.count_refusal(error)
                 answer = _refusal(error, _media_type(head))
             finally:
                 share.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -211,6 +212,57 @@ def test_a_disk_that_fails_and_mends_is_told_once_each(
 
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
     assert "5 batches were refused" in caplog.text
+
+
+def test_a_log_that_refuses_says_why_and_finds_out_itself_when_it_can_be_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(folder)
+    assert log.obstacle() == ""
+    broken = [Broken(monkeypatch, name) for name in ("fdatasync", "fsync")]
+    with pytest.raises(LogFullError):
+        log.append(rows(1))
+
+    assert log.obstacle() == "the log can't be written: Input/output error"
+    for call in broken:
+        call.is_broken = False
+    assert log.obstacle() == ""
+    assert list(folder.glob("*")) == []
+    log.append(rows(2))
+    assert numbers(folder) == [2]
+
+
+def test_a_log_whose_disk_hangs_says_so_while_it_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = opened(folder)
+    answers = threading.Event()
+    sync = os.fdatasync
+
+    def hanging(descriptor: int) -> None:
+        answers.wait(20)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", hanging)
+    monkeypatch.setattr(collector.log, "APPEND_S_MAX", 0.05)
+    appending = threading.Thread(target=log.append, args=(rows(1),))
+    appending.start()
+    time.sleep(0.2)
+
+    assert log.obstacle() == "the log's disk has not answered for 0 s"
+    answers.set()
+    appending.join()
+    assert log.obstacle() == ""
+
+
+def test_a_budget_says_that_it_is_spent_until_something_is_given_back(tmp_path: Path) -> None:
+    budget = LogBudget(tmp_path, bytes_max=100)
+    budget.reserve(80)
+    assert budget.obstacle() == ""
+    with pytest.raises(LogFullError):
+        budget.reserve(30)
+
+    assert budget.obstacle() == "the log holds 80 bytes not yet committed, its limit is 100"
+    budget.release(80)
+    assert budget.obstacle() == ""
 
 
 def test_refusals_give_their_share_of_the_budget_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

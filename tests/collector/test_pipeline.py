@@ -276,6 +276,31 @@ def test_no_body_ends_the_thread(pipeline: Pipeline, body: bytes, body_format: F
     assert pipeline.submit(trace()).result(10) == Outcome(1)
 
 
+def test_items_are_counted_by_table_receiver_and_transport_before_they_are_answered(
+    pipeline: Pipeline, kept: Kept
+) -> None:
+    rpc = Request(Format.OTLP_PROTOBUF, export(span(), span(), span(trace_id=b"")), "p", {}, "grpc")
+    in_one_batch(pipeline, kept, [rpc, trace(1), trace(2), metric("a"), MALFORMED])
+
+    counts = pipeline.counts
+    assert counts.accepted == {
+        ("spans", "otlp", "grpc"): 2,
+        ("spans", "otlp", "http"): 2,
+        ("metric_points", "fallom", "http"): 2,
+    }
+    assert counts.rejected == {(("spans", "otlp", "grpc"), "trace_id"): 1}
+    assert counts.acknowledgement.read().cumulative[-1] == 5
+
+
+def test_items_that_can_not_be_stored_are_counted_as_refused_or_failed(pipeline: Pipeline, kept: Kept) -> None:
+    for error in (LogFullError("full"), ValueError("unforeseen")):
+        kept.error = error
+        assert pipeline.submit(trace(1)).exception(10) is not None
+
+    spans = {("spans", "otlp", "http"): 1}
+    assert (pipeline.counts.accepted, pipeline.counts.refused, pipeline.counts.failed) == ({}, spans, spans)
+
+
 def test_an_outcome_means_that_the_rows_are_on_disk(tmp_path: Path) -> None:
     parts = Parts(tmp_path / "data")
     exporter = parts.exporter()

@@ -18,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
     group.addoption("--otlp-http", metavar="URL", help="another server's OTLP/HTTP, such as http://127.0.0.1:4318")
     group.addoption("--otlp-grpc", metavar="HOST:PORT", help="the same server's OTLP/gRPC, such as 127.0.0.1:4317")
+    group.addoption("--otlp-key", default="", help="an API key of the same server, sent as a bearer token")
     group.addoption("--write-page", action="store_true", help=f"write {PAGE.name} from this run")
 
 
@@ -28,7 +29,8 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if http or grpc:
         if not (http and grpc):
             raise pytest.UsageError("--otlp-http and --otlp-grpc name one server: give both")
-        yield Target(http, grpc, is_ours=False, sql=lambda _: pytest.skip("what was stored can't be asked"))
+        key = request.config.getoption("--otlp-key")
+        yield Target(http, grpc, is_ours=False, sql=lambda _: pytest.skip("what was stored can't be asked"), key=key)
         return
     with _ours(tmp_path_factory.mktemp("conformance")) as ours:
         yield ours

@@ -102,13 +102,22 @@ class Door(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The server that is held to OTLP: where its ports are; ``is_ours`` tells whether what it stored can be asked."""
+    """The server that is held to OTLP: where its ports are; ``is_ours`` tells whether what it stored can be asked.
+
+    ``key`` is the API key that requests are sent with, if any.
+    """
 
     http: str
     grpc: str
     is_ours: bool
     sql: Callable[[str], list[dict[str, Any]]]
     pid: int = 0
+    key: str = ""
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """Return the headers, or metadata, that hold the key."""
+        return {"authorization": f"Bearer {self.key}"} if self.key else {}
 
     def peak_bytes(self) -> int:
         """Return the most memory that the server ever had; 0 where that can't be seen."""
@@ -148,7 +157,7 @@ class HttpDoor:
     ) -> Answer:
         """Send anything; a header of the same name replaces the content type."""
         with http_client(target.http) as client:
-            sent = {"Content-Type": self.media_type, **headers}
+            sent = {"Content-Type": self.media_type, **target.credentials, **headers}
             return http_answer(client.request(method, path, content=content, headers=sent), response)
 
 
@@ -166,7 +175,9 @@ class GrpcDoor:
         with grpc_channel(target.grpc) as channel:
             call = channel.unary_unary(f"/opentelemetry.proto.collector.{signal.service}/Export")
             try:
-                content = call(body, timeout=TIMEOUT_S, compression=compression)
+                content = call(
+                    body, timeout=TIMEOUT_S, compression=compression, metadata=tuple(target.credentials.items())
+                )
             except grpc.RpcError as error:
                 details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
                 status = Status.FromString(details) if details else None

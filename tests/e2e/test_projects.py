@@ -13,8 +13,20 @@ from typing import Any
 
 import httpx
 import pytest
-from client_messages import PROTOBUF, export_bytes, export_request, exposure, flat_trace, grpc_channel, metrics, span
+from client_messages import (
+    PROTOBUF,
+    export_bytes,
+    export_request,
+    exposure,
+    flat_trace,
+    grpc_channel,
+    key_values,
+    metrics,
+    span,
+)
 from keyed_server import Client, create_key
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 from registry_documents import config, prompt
 from server_process import ServerProcess
 
@@ -297,6 +309,36 @@ def test_a_project_can_not_be_named_by_the_client(two: Two) -> None:
 
     assert two.a.sql("SELECT count(*) FROM spans WHERE name = 'named'") == [[3]]
     assert two.b.sql("SELECT count(*) FROM spans WHERE name = 'named'") == [[0]]
+
+
+def log_events(mark: str) -> bytes:
+    """Return a log of what becomes a row of each table: a span, a metric, an exposure."""
+    known = {"fallom.config_key": "shared", "fallom.session_id": "logged"}
+    flag = {"feature_flag.key": "shared", "feature_flag.version": "1", "feature_flag.result.variant": mark}
+    score = {"gen_ai.evaluation.name": "judged", "gen_ai.evaluation.score.label": mark}
+    records = [
+        LogRecord(event_name=name, attributes=key_values({**known, **attributes}), trace_id=TRACE_ID, span_id=SPAN_ID)
+        for name, attributes in (
+            ("feature_flag.evaluation", flag),
+            ("gen_ai.evaluation.result", score),
+            ("gen_ai.client.inference.operation.details", {"secret": mark}),
+        )
+    ]
+    resource_logs = ResourceLogs(scope_logs=[ScopeLogs(log_records=records)])
+    return ExportLogsServiceRequest(resource_logs=[resource_logs]).SerializeToString()
+
+
+def test_events_in_logs_are_rows_of_the_callers_project(two: Two) -> None:
+    for client, mark in ((two.a, "belongs-to-a"), (two.b, MARK)):
+        client.ask("POST", "/v1/logs", content=log_events(mark), headers=PROTOBUF).raise_for_status()
+
+    for client, project, mark in ((two.a, "a", "belongs-to-a"), (two.b, "b", MARK)):
+        where = "WHERE session_id = 'logged'"
+        assert client.sql(f"SELECT project, assigned_model FROM exposures {where}") == [[project, mark]]
+        assert client.sql(f"SELECT project, value_string FROM metrics {where}") == [[project, mark]]
+        ((found, attributes),) = client.sql(f"SELECT project, attributes FROM spans {where}")
+        assert found == project
+        assert mark in attributes
 
 
 def test_requests_of_two_projects_in_one_batch_stay_apart(two: Two) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
+from keyed_server import Client as KeyedClient
+from keyed_server import create_key
 from server_process import ServerProcess
 
 from examples.client_environments import PINS, environment
@@ -196,6 +198,40 @@ def test_traffic_is_in_the_results_within_two_seconds(
         f"SELECT DISTINCT value_string FROM metrics WHERE config_key = '{key}' AND name = 'channel'"
     )
     assert {row["value_string"] for row in channels} == {"", "chat"}
+
+
+@each_client
+def test_a_clients_key_is_the_project_of_all_that_it_sends_and_gets(
+    tmp_path: Path, provider_url: str, client: Client
+) -> None:
+    key = create_key(tmp_path / "data", "web", "ingest")
+    owner = create_key(tmp_path / "data", "web", "admin")
+    server = ServerProcess(tmp_path / "data").start()
+    web = KeyedClient(server, owner)
+    web.post("/apply", {"configs": [{"key": "keyed", "variants": [{"model": "gpt-4o", "weight": 1}]}]})
+
+    played = run_client(
+        client,
+        client.traffic,
+        {
+            "urls": dict.fromkeys(client.url_arguments, server.url),
+            "api_key": key,
+            "provider_url": provider_url,
+            "config_key": "keyed",
+            "has_responses": False,
+            "sessions": [{"session_id": f"s{number}", "metrics": {"score": 1}} for number in range(4)],
+        },
+    )
+    counts = """
+        SELECT (SELECT count(DISTINCT session_id) FROM spans), (SELECT count(DISTINCT session_id) FROM metrics),
+            (SELECT count(DISTINCT session_id) FROM exposures)
+    """
+    seen = visible_by(played["delivered_at"] + VISIBLE_SECONDS_MAX, [[4, 4, 4]], lambda: web.sql(counts))
+    web.close()
+    server.stop()
+
+    assert set(played["models"].values()) == {"gpt-4o"}
+    assert seen == [[4, 4, 4]]
 
 
 @each_client_with_prompts

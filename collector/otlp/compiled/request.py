@@ -28,12 +28,12 @@ from collector.otlp.compiled.pairs import (
 )
 from collector.otlp.compiled.promotion import IN_MADE, reference
 from collector.otlp.compiled.protobuf import BAD_UTF8, LEN, is_utf8, length, skip, tag
-from collector.otlp.compiled.span import CONTEXT, read_span
+from collector.otlp.compiled.span import CONTEXT, REASONS, read_span
 from collector.otlp.compiled.value import NO_ROOM, STRING
 
 # What the requests' columns are: a row of ``found`` each.
-ERROR, ERROR_PLACE, SPANS, SCOPES, ACCEPTED, REJECTED = range(6)
-FOUND_WIDTH = 6
+ERROR, ERROR_PLACE, SPANS, SCOPES, ACCEPTED, REJECTED, REJECTED_BY_REASON = range(7)
+FOUND_WIDTH = REJECTED_BY_REASON + REASONS
 
 # A context is what the spans of one scope share: a column of ``contexts`` each.
 REQUEST, SERVICE, SCOPE_NAME, SCOPE_VERSION, RESOURCE, SCOPE, SHARED_BYTES = range(7)
@@ -121,8 +121,10 @@ def scan(
             continue
         saved_row, saved_context = cursor[ROW], cursor[CONTEXTS]
         saved_attributes, saved_events, saved_links = cursor[ATTRIBUTES_END], cursor[EVENTS_END], cursor[LINKS_END]
+        # Again, where this is the second try.
+        found[REJECTED_BY_REASON:, request] = 0
         error, place, rejected, told_now = _scan_request(
-            buf, starts[request], stops[request], request, cells, cursor, offsets, contexts, rejections, told,
+            buf, starts[request], stops[request], request, found, cells, cursor, offsets, contexts, rejections, told,
             attributes, events, links, made, pairs, best, combinations, headers, header_starts[request],
             header_starts[request + 1], header_bytes[request], shared_bytes_max,
         )  # fmt: skip
@@ -132,6 +134,7 @@ def scan(
             found[ERROR, request] = error
             found[ERROR_PLACE, request] = place - starts[request]
             found[REJECTED, request] = 0
+            found[REJECTED_BY_REASON:, request] = 0
             found[ACCEPTED, request] = 0
             cursor[ROW], cursor[CONTEXTS] = saved_row, saved_context
             cursor[ATTRIBUTES_END], cursor[EVENTS_END], cursor[LINKS_END] = saved_attributes, saved_events, saved_links
@@ -145,8 +148,8 @@ def scan(
 
 @inlined()
 def _scan_request(
-    buf, start, end, request, cells, cursor, offsets, contexts, rejections, told, attributes, events, links, made,
-    pairs, best, combinations, headers, first_header, last_header, header_bytes, shared_bytes_max,
+    buf, start, end, request, found, cells, cursor, offsets, contexts, rejections, told, attributes, events, links,
+    made, pairs, best, combinations, headers, first_header, last_header, header_bytes, shared_bytes_max,
 ):  # fmt: skip
     """Return (error or 0, its place, how many spans were rejected, how many rejections are told so far)."""
     shared_bytes, rejected, resource_index = 0, 0, -1
@@ -215,6 +218,7 @@ def _scan_request(
                         rejections[told, 0], rejections[told, 1] = request, resource_index
                         rejections[told, 2], rejections[told, 3] = scope_index, span_index
                         rejections[told, 4], rejections[told, 5] = reason, detail
+                    found[REJECTED_BY_REASON + reason, request] += 1
                     rejected += 1
                     continue
                 cells[CONTEXT, row] = context

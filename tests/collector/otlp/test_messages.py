@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
 
 import orjson
 import pytest
+from client_messages import export_request, otlp_json, span
+from conformance.doors import with_hex_ids
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError as ProtobufDecodeError
 from google.protobuf.message import Message
-from mutations import mutated_bytes
+from mutations import mutated_bytes, mutated_json
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from collector.component import TooLargeError
+from collector.component import DecodeError, TooLargeError
+from collector.decoders import DECODERS
 from collector.fallom.fields import VALUES_MAX, load_object
 from collector.otlp.messages import ELEMENTS_MAX, count_elements, from_protobuf
+from collector.request import Format, Outcome, Receipt, Request
 
 BUCKETS = [2] * 80
 
@@ -120,3 +126,26 @@ def test_as_many_messages_as_are_allowed_take_less_than_a_quarter_of_a_gigabyte(
     count, grown_kib = map(int, done.stdout.split())
     assert count == ELEMENTS_MAX
     assert grown_kib // (1024 if sys.platform == "darwin" else 1) < 256 * 1024
+
+
+EXPORT = export_request(
+    [span("a", {"text": "x", "n": 1, "l": [1.5, True], "b": b"x", "m": {"k": {"j": [1]}}}), span("b")]
+)
+DOCUMENTS = {
+    Format.JSON_TRACES: otlp_json(EXPORT),
+    Format.LOGS_JSON: with_hex_ids(MessageToDict(logs())),
+    Format.DATA_POINTS_JSON: MessageToDict(metrics()),
+}
+
+
+@pytest.mark.parametrize("body_format", DOCUMENTS)
+def test_json_made_wrong_at_random_is_taken_or_refused_and_nothing_else(body_format: Format) -> None:
+    chance = random.Random(12)
+    seen = set()
+
+    for _ in range(1_500):
+        body = json.dumps(mutated_json(chance, DOCUMENTS[body_format])).encode()
+        (outcome,) = DECODERS[body_format]([(Request(body_format, body, "p"), Receipt(1))]).outcomes
+        seen.add(type(outcome))
+
+    assert seen == {Outcome, DecodeError}

@@ -23,9 +23,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from collector.component import DecodeError, TooLargeError
+from collector.otlp import wire
 from collector.otlp.columns import FUTURE_DAYS_MAX, PAST_DAYS_MAX, partition_day
 from collector.otlp.scan import SHARED_BYTES_MAX
-from collector.request import Format
+from collector.request import Format, Receipt, Request
 from schemas.spans import SPANS
 
 PROTOBUF = Format.OTLP_PROTOBUF
@@ -128,6 +129,20 @@ def test_of_many_rejections_the_first_three_are_told_and_all_are_counted() -> No
     assert decoded.message.startswith("10 spans rejected: ")
     assert decoded.message.count("spanId") == 3
     assert decoded.message.endswith("and 7 more")
+
+
+def test_all_rejections_are_counted_by_reason_and_those_of_a_malformed_request_are_not() -> None:
+    spans = [span(), *[span(span_id=b"")] * 7, *[span(trace_id=bytes(16))] * 5, span(parent_span_id=b"x")]
+    bodies = [export(*spans), export(*spans)[:-1], export(span()), export(span(span_id=bytes(8)))]
+
+    outcomes = wire.decode([(Request(PROTOBUF, body, "p"), Receipt(1)) for body in bodies]).outcomes
+
+    assert [getattr(outcome, "reasons", None) for outcome in outcomes] == [
+        (("trace_id", 5), ("span_id", 7), ("parent_span_id", 1)),
+        None,
+        (),
+        (("span_id", 1),),
+    ]
 
 
 def test_a_parent_of_zeros_is_no_parent() -> None:

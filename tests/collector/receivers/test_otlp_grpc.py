@@ -156,7 +156,7 @@ def test_a_message_beyond_the_budget_is_refused_with_a_hint_and_counted() -> Non
         code, status = await refusal(channel.unary_unary(METHOD)(bytes(MIB + 1)))
 
         assert (code, status.code, retry_s(status)) == (grpc.StatusCode.UNAVAILABLE, 14, 1.0)
-        assert (admission.bytes_in_flight, admission.refused) == (0, {"grpc": 1})
+        assert (admission.bytes_in_flight, admission.refused) == (0, {("grpc", "admission"): 1})
         assert held.held == []
 
     with_receiver(use)
@@ -164,7 +164,7 @@ def test_a_message_beyond_the_budget_is_refused_with_a_hint_and_counted() -> Non
 
 def test_while_the_budget_is_nearly_spent_calls_are_refused_unread() -> None:
     async def use(held: Held, admission: Admission, channel: grpc.aio.Channel, _: str) -> None:
-        admission.acquire(MIB - 10, "http")
+        admission.acquire(MIB - 10)
         sent = 0
 
         async def endless() -> AsyncIterator[bytes]:
@@ -202,7 +202,7 @@ def test_calls_beyond_the_limit_are_refused_and_those_within_it_answered(monkeyp
         assert (code, retry_s(status)) == (grpc.StatusCode.UNAVAILABLE, 1.0)
         assert "calls are under way" in status.message
         assert [await call for call in within] == [b""] * 3
-        assert admission.refused == {"grpc": 1}
+        assert admission.refused == {("grpc", "admission"): 1}
 
     with_receiver(use)
 

@@ -18,7 +18,7 @@ from fallom import models, trace
 
 plan = json.load(sys.stdin)
 config_key = plan["config_key"]
-fallom.init(api_key="test", **plan["urls"])
+fallom.init(api_key=plan.get("api_key", "test"), **plan["urls"])
 join_senders("_fetch_configs", "_fetch_all")
 client = OpenAI(base_url=f"{plan['provider_url']}/v1", api_key="none", max_retries=0)
 
