@@ -34,9 +34,20 @@ def attributes_as_sent(span: Mapping[str, Any], promoted: Any, rest: Any) -> dic
     sent: dict[str, object] = {}
     for column, key in (promoted or {}).items():
         value = span[column]
-        if key.endswith(".*"):
-            for index, message in enumerate(orjson.loads(value)):
+        messages = _messages(value) if key.endswith(".*") else None
+        if messages is not None:
+            for index, message in enumerate(messages):
                 sent |= {f"{key[:-1]}{index}.{name}": item for name, item in message.items()}
-        else:
+        elif value is not None:
             sent[key] = value
     return sent | (rest or {})
+
+
+def _messages(value: str | None) -> list[dict[str, Any]] | None:
+    """Return the messages that a column was made of; None where they are masked, or removed after their time."""
+    try:
+        messages = orjson.loads(value or "")
+    except orjson.JSONDecodeError:
+        return None
+    is_whole = isinstance(messages, list) and all(isinstance(message, dict) for message in messages)
+    return messages if is_whole else None

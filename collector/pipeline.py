@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from collector.component import CollectorError, Consumer, DecodeError, DrainingError, RetryableError
 from collector.decoders import DECODERS
-from collector.processors import process
+from collector.processors import TableProcessor, process
 from collector.replies import Reply
 from collector.request import Format, Outcome, Receipt, Request
 from collector.telemetry import ReceiverCounts, Source
@@ -48,8 +48,18 @@ _Answer = tuple[Outcome, _Pending]
 class Pipeline:
     """Takes requests from any thread; each future holds an Outcome, a PermanentError or a RetryableError."""
 
-    def __init__(self, exporter: Consumer, *, newest_receipt: Callable[[], int] = lambda: 0) -> None:
-        """Make a pipeline whose receipts are later than ``newest_receipt`` (µs since 1970) at its start."""
+    def __init__(
+        self,
+        exporter: Consumer,
+        *,
+        newest_receipt: Callable[[], int] = lambda: 0,
+        privacy: TableProcessor | None = None,
+    ) -> None:
+        """Make a pipeline whose receipts are later than ``newest_receipt`` (µs since 1970) at its start.
+
+        ``privacy`` leaves of a table's rows what may be stored, before anything else is done with them.
+        """
+        self._privacy = privacy
         self._newest_receipt = newest_receipt
         self._exporter = exporter
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
@@ -156,7 +166,8 @@ class Pipeline:
             body_format = requests[0][0].format
             received = [(request, self._receipt()) for request, _, _ in requests]
             decoded = DECODERS[body_format](received)
-            rows = process(decoded.table, decoded.rows)
+            rows = self._processed(decoded.table, decoded.rows)
+            also = [(table, self._processed(table, found)) for table, found in decoded.also]
         except Exception as error:
             # One of them can't be decoded: the others must not fail with it, nor again with its retry.
             if len(requests) > 1:
@@ -174,13 +185,16 @@ class Pipeline:
                     self.dropped[body_format.value] += outcome.dropped
                 taken.append((outcome, one))
         part = _Part(decoded.table, *ITEMS[body_format], rows, taken)
-        if self._stored_first(decoded.also, part):
+        if self._stored_first(also, part):
             yield part
+
+    def _processed(self, table: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+        return process(table, rows if self._privacy is None else self._privacy(table, rows))
 
     def _stored_first(self, also: Sequence[tuple[str, pa.RecordBatch]], part: "_Part") -> bool:
         """Store rows whose requests have others, which are answered with those; where that fails, answer so here."""
         for table, rows in also:
-            error = self._stored(table, [process(table, rows)])
+            error = self._stored(table, [rows])
             if error is not None:
                 self._fail([part], error)
                 return False

@@ -9,30 +9,82 @@ COLUMNS = ("input", "output")
 # The JSON columns in which content stands among other attributes.
 JSON_COLUMNS = ("attributes", "events")
 
+# Content that fills no column; the last groups are of libraries that have no dialect here.
 _KEYS = {
     *(source.key for dialect in DIALECTS for source in dialect.sources if source.column in COLUMNS),
+    "fallom.raw.request",
+    "fallom.raw.response",
     "gen_ai.completion",
+    "gen_ai.embeddings.input",
+    "gen_ai.evaluation.explanation",
     "gen_ai.event.content",
     "gen_ai.prompt",
+    "gen_ai.retrieval.documents",
+    "gen_ai.retrieval.query.text",
     "gen_ai.system_instructions",
     "gen_ai.tool.call.arguments",
     "gen_ai.tool.call.result",
+    "gen_ai.tool.definitions",
+    "ai.prompt.format",
     "ai.prompt.tools",
     "ai.response.reasoning",
+    "ai.result.object",
+    "ai.result.text",
+    "ai.result.toolCalls",
     "ai.toolCall.args",
     "ai.toolCall.result",
+    "ai.value",
+    "ai.values",
+    "llm.completions",
+    "llm.prompt_template.template",
+    "llm.prompt_template.variables",
     "llm.prompts",
+    "rag.query",
+    "reranker.query",
     "retrieval.documents",
     "tool.parameters",
+    "all_messages_events",
+    "final_result",
+    "pydantic_ai.all_messages",
+    "tool_arguments",
+    "tool_response",
+    "gcp.vertex.agent.llm_request",
+    "gcp.vertex.agent.llm_response",
+    "gcp.vertex.agent.tool_call_args",
+    "gcp.vertex.agent.tool_response",
+    "langfuse.observation.input",
+    "langfuse.observation.output",
+    "langfuse.trace.input",
+    "langfuse.trace.output",
+    "mlflow.spanInputs",
+    "mlflow.spanOutputs",
 }
 _PREFIXES = {
     *(family.prefix for family in FAMILIES if family.column in COLUMNS),
-    "llm.prompt_template.variables.",
+    "embedding.embeddings.",
+    "llm.completions.",
+    "llm.prompts.",
+    "reranker.input_documents.",
+    "reranker.output_documents.",
     "retrieval.documents.",
 }
-_SPREAD = re.compile("|".join(f"{re.escape(prefix)}(?:[0-9]|$)" for prefix in sorted(_PREFIXES)))
+# What follows these is the client's own name of a variable.
+_NAMED_PREFIXES = {"llm.prompt_template.variables."}
+_SPREAD = re.compile(
+    "|".join(
+        (
+            *(f"{re.escape(prefix)}(?:[0-9]|$)" for prefix in sorted(_PREFIXES)),
+            *(re.escape(prefix) for prefix in sorted(_NAMED_PREFIXES)),
+        )
+    )
+)
 _EVENT = re.compile(
     r"gen_ai\.(?:(?:system|user|assistant|tool)\.message|choice|content\.(?:prompt|completion)|client\..*)"
+)
+
+# What the JSON text of attributes or events with content always matches, and little else: in the syntax of RE2.
+HINT = '"(?:{})'.format(
+    "|".join((*map(re.escape, sorted(_KEYS | _PREFIXES | _NAMED_PREFIXES)), _EVENT.pattern)),
 )
 
 

@@ -1,9 +1,11 @@
 """Forgetting a customer: commits what is in the log, removes the rows, tells what of theirs may lie in quarantine."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from collector.exporters.lake import LakeExporter
+from collector.processors.privacy import Privacy
 from collector.quarantine import quarantined_files_with
 from collector.window import SpanWindow
 from schemas.spans import SPANS
@@ -46,17 +48,21 @@ def forget(
     progress: Callable[[str], None],
     *,
     tell_damaged: Callable[[str], None] | None = None,
+    privacy: Privacy | None = None,
 ) -> Mapping[str, int]:
     """Remove a customer's rows, also those that are not committed yet; return how many of each table.
 
-    The last progress names what is left: files in quarantine that hold their id, since whose rows are in these, and of
-    which project, nobody can tell, and backups. The files are told to ``tell_damaged`` instead where it is given.
-    Raises StorageError.
+    They are looked for by the id as it is, and as ``privacy`` stores it. The last progress names what is left: files in
+    quarantine that hold their id, since whose rows are in these, and of which project, nobody can tell, and backups.
+    The files are told to ``tell_damaged`` instead where it is given. Raises StorageError.
     """
     progress("committing what is in the log")
     commit_log(exporter)
-    rows = upkeep.forget(project, customer_id, progress=progress)
-    damaged, older = _left_in_quarantine(data, customer_id), _left_in_backups(data)
+    ids = sorted({customer_id, customer_id if privacy is None else privacy.identifier(project, customer_id)})
+    rows: Counter[str] = Counter()
+    for stored_id in ids:
+        rows.update(upkeep.forget(project, stored_id, progress=progress))
+    damaged, older = _left_in_quarantine(data, ids), _left_in_backups(data)
     if damaged and tell_damaged is not None:
         tell_damaged(damaged)
         damaged = ""
@@ -65,8 +71,8 @@ def forget(
     return rows
 
 
-def _left_in_quarantine(data: DataDirectory, customer_id: str) -> str:
-    damaged = quarantined_files_with(data.log, customer_id)
+def _left_in_quarantine(data: DataDirectory, ids: Sequence[str]) -> str:
+    damaged = sorted({path for stored_id in ids for path in quarantined_files_with(data.log, stored_id)})
     if not damaged:
         return ""
     names = ", ".join(path.name for path in damaged)

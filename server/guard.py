@@ -16,10 +16,11 @@ from server.settings import is_loopback
 
 
 class LocalGuard:
-    """Refuses requests whose Host or Origin is neither this machine nor one of ``allowed_hosts``."""
+    """Refuses requests whose Host or Origin is neither this machine nor allowed."""
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str], allowed_origins: Sequence[str] = ()) -> None:
         self._app = app
+        self._allowed_origins = frozenset(allowed_origins)
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,8 +39,8 @@ class LocalGuard:
         if host and not self._is_allowed(f"//{host}"):
             return f"Host: {host!r} is not this machine; a proxy's name must be among the setting allowed_hosts"
         origin = headers.get("origin", "")
-        if origin and not self._is_allowed(origin):
-            return f"Origin: {origin!r} is not this machine; a page's host must be among the setting allowed_hosts"
+        if origin and origin not in self._allowed_origins and not self._is_allowed(origin):
+            return f"Origin: {origin!r} is not this machine; a page's origin must be among the setting cors_origins"
         return ""
 
     def _is_allowed(self, url: str) -> bool:

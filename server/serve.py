@@ -31,14 +31,19 @@ from collector.window import SpanWindow
 from server import logs
 from server.allocator import keep_freed_memory
 from server.backup import backup
+from server.cors import Cors
+from server.descriptors import raise_limit
 from server.errors import CommandError
 from server.forget import forget
 from server.front import Front
 from server.guard import LocalGuard
+from server.http_protocol import HttpLimits, LimitedHttpProtocol
 from server.key_guard import KeyGuard
 from server.key_ring import KeyRing
+from server.privacy import privacy_of
 from server.readiness import Readiness
 from server.settings import ServerSettings, is_loopback, split_address
+from server.tls import tls_of
 from storage import sql as statements
 from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
@@ -85,11 +90,20 @@ class Parts:
         self.upkeep = Upkeep(
             lake, retention_days=settings.retention_days, content_retention_days=settings.content_retention_days
         )
-        self.pipeline = Pipeline(self.exporter, newest_receipt=lambda: newest_receipt(self.engine))
+        self._privacy = privacy_of(settings, data)
+        self.pipeline = Pipeline(
+            self.exporter, newest_receipt=lambda: newest_receipt(self.engine), privacy=self._privacy
+        )
         self.admission = Admission(settings.in_flight_bytes_max)
         self.replies = Replies(self.pipeline)
+        self.tls = tls_of(settings)
         self.grpc = OtlpGrpcReceiver(
-            self.replies, self.admission, settings.grpc, access=self.keys, body_bytes_max=settings.body_bytes_max
+            self.replies,
+            self.admission,
+            settings.grpc,
+            access=self.keys,
+            body_bytes_max=settings.body_bytes_max,
+            credentials=self.tls and self.tls.grpc_credentials(),
         )
         self.readiness = Readiness(self.exporter.obstacles, warnings=self.exporter.warnings)
         self.metrics = PipelineMetrics(
@@ -103,10 +117,15 @@ class Parts:
         self.app = KeyGuard(
             app,
             self.keys,
-            keyless=LocalGuard(app, settings.allowed_hosts),
+            keyless=LocalGuard(app, settings.allowed_hosts, settings.cors_origins),
             on_refusal=lambda error: self.admission.count_refusal("http", error),
         )
-        self.front = Front(self.app, self.readiness)
+        # Before the guard: a preflight request bears no key.
+        allowed: ASGIApp = Cors(self.app, settings.cors_origins) if settings.cors_origins else self.app
+        self.front = Front(allowed, self.readiness)
+        self.http_limits = HttpLimits(
+            settings.http_head_timeout_s, settings.http_body_timeout_s, settings.http_connections_max
+        )
 
     def start(self) -> None:
         """Load or make what is compiled, take over the log, begin to take requests."""
@@ -122,7 +141,16 @@ class Parts:
         """Remove a customer's rows, also those that are not committed yet; return how many of each table."""
         # Where there are projects, a file that holds an id may be another one's: that is for the server's owner alone.
         tell_damaged = None if self.keys.is_open else logger.warning
-        return forget(self.exporter, self.upkeep, self._data, project, customer_id, progress, tell_damaged=tell_damaged)
+        return forget(
+            self.exporter,
+            self.upkeep,
+            self._data,
+            project,
+            customer_id,
+            progress,
+            tell_damaged=tell_damaged,
+            privacy=self._privacy,
+        )
 
     def backup(self) -> Path:
         """Return the folder of a new backup of the data directory."""
@@ -156,6 +184,7 @@ def serve(settings: ServerSettings) -> None:
     data = DataDirectory(settings.data_dir)
     _refuse_open_doors(settings, data)
     keep_freed_memory()
+    raise_limit()
     data.create()
     data.lock()
     with _listening(settings.http) as listener:
@@ -230,13 +259,16 @@ class _HttpServer(uvicorn.Server):
 
 
 async def _run(parts: Parts, listener: socket.socket) -> None:
+    tls = parts.tls
     config = uvicorn.Config(
         parts.front,
+        http=LimitedHttpProtocol.limited(parts.http_limits),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=DRAIN_S_MAX,
         lifespan="off",
         ws="none",
+        ssl_context_factory=(lambda _, __: tls.context()) if tls else None,
     )
     http = _HttpServer(config)
     asyncio.get_running_loop().set_exception_handler(logs.log_loop_error)
@@ -295,7 +327,8 @@ async def _serve(parts: Parts, http: uvicorn.Server, serving: "asyncio.Task[None
 def _announce(parts: Parts, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
-    print(f"ready http=http://{host}:{port} grpc={parts.grpc.address}", flush=True)  # noqa: T201 - the contract's line
+    scheme = "https" if parts.tls else "http"
+    print(f"ready http={scheme}://{host}:{port} grpc={parts.grpc.address}", flush=True)  # noqa: T201 - the contract's line
 
 
 def _refuse_open_doors(settings: ServerSettings, data: DataDirectory) -> None:

@@ -2,10 +2,11 @@
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -13,9 +14,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from collector.privacy.policy import PrivacyPolicy
 from server.errors import CommandError
 
 MIB = 1024 * 1024
+_ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "json", "text")
 
@@ -80,6 +83,38 @@ class ServerSettings(BaseSettings):
     allowed_hosts: Annotated[
         list[str], Field(description="Names, beside those of this machine, that requests may be addressed to.")
     ] = []
+    privacy: Annotated[
+        dict[str, PrivacyPolicy],
+        Field(
+            description="What of a project's data is left out, hashed, masked or redacted before it is written, by "
+            "project; `*` is every other one (docs/privacy.md). JSON, or a TOML table."
+        ),
+    ] = {}
+    privacy_key_file: Annotated[
+        Path | None,
+        Field(description="The secret key of hashes; `privacy.key` in the data directory, made if missing."),
+    ] = None
+    tls_cert: Annotated[
+        Path | None,
+        Field(description="Certificate chain, PEM: both ports speak TLS 1.2 or later; read again when it changes."),
+    ] = None
+    tls_key: Annotated[Path | None, Field(description="Its private key, PEM, not encrypted.")] = None
+    tls_client_ca: Annotated[
+        Path | None, Field(description="Clients need a certificate that one of these CAs has signed, PEM (mTLS).")
+    ] = None
+    http_head_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="A client that takes longer for a request's head is sent away.")
+    ] = 10.0
+    http_body_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="A client that sends nothing of a body for so long is sent away.")
+    ] = 30.0
+    http_connections_max: Annotated[
+        int, Field(ge=1, le=60_000, description="HTTP connections at a time; beyond it they are refused.")
+    ] = 4_000
+    cors_origins: Annotated[
+        list[str],
+        Field(description="Origins, such as https://app.example.com, whose pages may call the API from a browser."),
+    ] = []
     key_requests_per_s: Annotated[
         float,
         Field(
@@ -114,6 +149,23 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _is_address(cls, value: str) -> str:
         split_address(value)
+        return value
+
+    @model_validator(mode="after")
+    def _are_tls_files_together(self) -> "ServerSettings":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            missing = "tls_key" if self.tls_key is None else "tls_cert"
+            raise ValueError(f"{missing}: needed too: a certificate and its key, got only one of them")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_cert: needed too for tls_client_ca, got none")
+        return self
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"scheme://host or scheme://host:port expected, in lowercase, got {origin!r}")
         return value
 
     @field_validator("log_level")

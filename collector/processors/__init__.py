@@ -8,6 +8,8 @@ from collector.processors.normalise import normalise
 from collector.processors.price import price
 
 Processor = Callable[[pa.RecordBatch], pa.RecordBatch]
+TableProcessor = Callable[[str, pa.RecordBatch], pa.RecordBatch]
+"""A processor of any table's rows, given the table's name."""
 
 PROCESSORS: dict[str, tuple[Processor, ...]] = {"spans": (normalise, price)}
 

@@ -31,6 +31,11 @@ TRANSPORT = "grpc"
 CALLS_MAX = 256
 CONNECTIONS_MAX = 1024
 WINDOW_BYTES = 512 * 1024
+METADATA_BYTES_MAX = 64 * 1024
+KEEPALIVE_MS = 60_000
+KEEPALIVE_TIMEOUT_MS = 20_000
+PING_INTERVAL_MS_MIN = 10_000
+HANDSHAKE_TIMEOUT_MS = 10_000
 # A client that stops in the middle of its message must not keep its place.
 READ_S_MAX = 30.0
 DRAIN_S_MAX = 10.0
@@ -50,7 +55,10 @@ class OtlpGrpcReceiver:
         access: Access,
         body_bytes_max: int,
         reads_max: int = 16,
+        credentials: grpc.ServerCredentials | None = None,
     ) -> None:
+        """Make a receiver; with ``credentials`` it speaks TLS."""
+        self._credentials = credentials
         self._replies = replies
         self._access = access
         self._admission = admission
@@ -71,7 +79,11 @@ class OtlpGrpcReceiver:
         )
         host = self._requested_address.rpartition(":")[0]
         try:
-            port = server.add_insecure_port(self._requested_address)
+            port = (
+                server.add_insecure_port(self._requested_address)
+                if self._credentials is None
+                else server.add_secure_port(self._requested_address, self._credentials)
+            )
         except RuntimeError as error:
             raise OSError(f"can't listen on {self._requested_address} for gRPC: is the port in use?") from error
         await server.start()
@@ -147,6 +159,15 @@ def _options(body_bytes_max: int) -> list[tuple[str, int]]:
         ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
         ("grpc.max_concurrent_streams", CALLS_MAX),
         ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
+        ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+        ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+        # A client that has gone without a word is found by a ping; one that pings too often is sent away.
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
+        ("grpc.http2.max_ping_strikes", 2),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
     ]
 
 

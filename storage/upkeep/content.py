@@ -13,6 +13,7 @@ import orjson
 import pyarrow as pa
 
 from schemas.content import COLUMNS, JSON_COLUMNS, is_content_event, is_content_key
+from schemas.json_attributes import REMOVED, change_attributes, change_each
 from schemas.spans import SPANS
 from storage.upkeep.rewrite import Rewriter
 from storage.upkeep.steps import take_all
@@ -58,26 +59,11 @@ def _stripped(text: str | None, strip: Callable[[Any], Any]) -> str | None:
 
 
 def _strip_attributes(attributes: Any) -> Any:
-    if not isinstance(attributes, dict):
-        return attributes
-    pairs = attributes.get("$kvlist")
-    if isinstance(pairs, list) and len(attributes) == 1:
-        return {"$kvlist": [pair for pair in pairs if not _is_content_pair(pair)]}
-    return {key: value for key, value in attributes.items() if not is_content_key(key)}
-
-
-def _is_content_pair(pair: Any) -> bool:
-    # A flat trace may bear an attribute of that name with anything in it: what has no key may be content.
-    return not isinstance(pair, list) or not pair or is_content_key(str(pair[0]))
+    return change_attributes(attributes, lambda key, value: REMOVED if is_content_key(key) else value)
 
 
 def _strip_events(events: Any) -> Any:
-    return [_strip_event(event) for event in events] if isinstance(events, list) else events
-
-
-def _strip_event(event: Any) -> Any:
-    if not isinstance(event, dict) or "attributes" not in event:
-        return event
-    if is_content_event(str(event.get("name"))):
-        return event | {"attributes": {}}
-    return event | {"attributes": _strip_attributes(event["attributes"])}
+    return change_each(
+        events,
+        lambda event, attributes: {} if is_content_event(str(event.get("name"))) else _strip_attributes(attributes),
+    )

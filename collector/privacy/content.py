@@ -1,0 +1,61 @@
+"""The rule for content: dropped, hashed or masked, in its columns and in the attributes of whatever library."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from collector.privacy.columns import ATTRIBUTES, PARTS, replaced, rows_with
+from collector.privacy.documents import changed_attributes, changed_parts, dump
+from collector.privacy.expressions import compiled
+from collector.privacy.keyed_hash import KeyedHash
+from collector.privacy.keys import Keys, without_promoted
+from collector.privacy.policy import Content
+from schemas.content import COLUMNS, HINT, is_content_event, is_content_key
+from schemas.json_attributes import REMOVED, Change
+
+
+class ContentRule:
+    """Drops, hashes or masks content; ``also`` are further attributes that are content."""
+
+    def __init__(self, content: Content, also: Keys, keyed_hash: KeyedHash) -> None:
+        self._content = content
+        self._also = also
+        self._hash = keyed_hash
+        self._hint = compiled("|".join([HINT, *([also.hint] if also else [])]))
+        self._is_content = lru_cache(4096)(lambda key: is_content_key(key) or also.match(key))
+
+    def __call__(self, spans: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the spans, their content as the rule leaves it."""
+        for name in COLUMNS:
+            texts = spans[name].to_pylist()
+            spans = replaced(spans, name, {row: self._text(text) for row, text in enumerate(texts) if text is not None})
+        if self._content is Content.DROP:
+            spans = without_promoted(spans, lambda column, _: column in COLUMNS)
+        for name in ATTRIBUTES:
+            spans = self._with_json(spans, name, lambda text: changed_attributes(text, self._attribute))
+        for name in PARTS:
+            spans = self._with_json(spans, name, lambda text: changed_parts(text, self._of_part))
+        return spans
+
+    def _with_json(self, spans: pa.RecordBatch, name: str, change: Callable[[str], str | None]) -> pa.RecordBatch:
+        column = spans[name]
+        texts = {row: column[row].as_py() for row in rows_with(column, self._hint)}
+        return replaced(spans, name, {row: change(text) for row, text in texts.items() if text is not None})
+
+    def _of_part(self, part: dict[str, Any]) -> Change:
+        return self._any_attribute if is_content_event(str(part.get("name"))) else self._attribute
+
+    def _attribute(self, key: str, value: Any) -> Any:
+        return self._any_attribute(key, value) if self._is_content(key) else value
+
+    def _any_attribute(self, _: str, value: Any) -> Any:
+        if self._content is Content.DROP:
+            return REMOVED
+        return value if value is None else self._text(value if isinstance(value, str) else dump(value))
+
+    def _text(self, text: str) -> str | None:
+        if self._content is Content.HASH:
+            return f"[hash:{self._hash.of(text)}]"
+        return f"[masked: {len(text)} characters]" if self._content is Content.MASK else None

@@ -1,0 +1,151 @@
+"""The rule for denied attributes: left out wherever they stand, with the columns that they fill.
+
+A column is emptied where a denied attribute fills it, and also where nothing shows that another one does: of an
+attribute that had to be converted, of a header or of messages that were put together, a row doesn't say which it was.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.privacy.columns import ATTRIBUTES, PARTS, replaced, rows_with
+from collector.privacy.documents import changed_attributes, changed_parts, load
+from collector.privacy.expressions import compiled
+from collector.privacy.keys import Keys, without_promoted
+from collector.processors.columns import Coded, with_columns
+from schemas.dialects import DIALECTS, FAMILIES
+from schemas.json_attributes import REMOVED
+
+# What fills columns beside the dialects' keys.
+_FILLED = {
+    "service.name": ("service_name",),
+    "exception.type": ("error_type",),
+    "fallom.sdk_version": ("scope_version",),
+    "fallom.method": ("provider",),
+    "fallom.raw.request": ("request_model", "input"),
+    "fallom.raw.response": ("finish_reason", "output"),
+    "fallom.raw.usage": (
+        "input_tokens",
+        "output_tokens",
+        "total_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+    ),
+}
+_HEADER = "x-fallom-"
+
+
+def _columns_by_key() -> Mapping[str, frozenset[str]]:
+    columns: dict[str, set[str]] = defaultdict(set)
+    for dialect in DIALECTS:
+        for source in dialect.sources:
+            columns[source.key].add(source.column)
+    for key, names in _FILLED.items():
+        columns[key].update(names)
+    return {key: frozenset(names) for key, names in columns.items()}
+
+
+_COLUMNS_BY_KEY = _columns_by_key()
+
+
+class DenialRule:
+    """Leaves out the attributes of these keys."""
+
+    def __init__(self, denied: Keys) -> None:
+        self._denied = denied
+        self._hint = compiled(denied.hint)
+        self._of_headers = {
+            column
+            for key, columns in _COLUMNS_BY_KEY.items()
+            if key.startswith(_HEADER) and denied.match(key)
+            for column in columns
+        }
+
+    def __call__(self, spans: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the spans without them."""
+        spans = self._without_columns(spans)
+        for name in (*ATTRIBUTES, *PARTS):
+            column = spans[name]
+            change = self._of_attributes if name in ATTRIBUTES else self._of_parts
+            texts = {row: column[row].as_py() for row in rows_with(column, self._hint)}
+            spans = replaced(spans, name, {row: change(text) for row, text in texts.items() if text is not None})
+        return without_promoted(spans, lambda _, key: self._denies(key))
+
+    def _of_attributes(self, text: str) -> str | None:
+        return changed_attributes(text, self._keep)
+
+    def _of_parts(self, text: str) -> str | None:
+        return changed_parts(text, lambda _: self._keep)
+
+    def _keep(self, key: str, value: Any) -> Any:
+        return REMOVED if self._denied.match(key) else value
+
+    def _denies(self, key: str) -> bool:
+        """Return whether an attribute, or of a family (``gen_ai.prompt.*``) one of them, is denied."""
+        return self._denied.meet(key[:-1]) if key.endswith(".*") else self._denied.match(key)
+
+    def _without_columns(self, spans: pa.RecordBatch) -> pa.RecordBatch:
+        promoted = Coded.of(spans["promoted"])
+        filled = [orjson.loads(text) if text else {} for text in promoted.texts]
+        gone = [self._columns_of_promoted(columns) | (self._of_headers - columns.keys()) for columns in filled]
+        among_rest = {row for name in _SEARCHED for row in rows_with(spans[name], self._hint)}
+        if not any(gone) and not among_rest:
+            return spans
+        emptied: dict[str, list[int]] = defaultdict(list)
+        for row, code in enumerate(promoted.codes.tolist()):
+            columns = gone[code]
+            if row in among_rest:
+                columns = columns | (self._columns_of_rest(spans, row) - filled[code].keys())
+            for column in columns:
+                emptied[column].append(row)
+        for column, rows in emptied.items():
+            spans = _emptied(spans, column, rows)
+        return spans
+
+    def _columns_of_promoted(self, filled: Mapping[str, str]) -> set[str]:
+        denied = {column: key for column, key in filled.items() if self._denies(key)}
+        # Of the messages of a family one may fill a column beside.
+        families = tuple(key[:-1] for key in denied.values() if key.endswith(".*"))
+        beside = {
+            column
+            for key, columns in _COLUMNS_BY_KEY.items()
+            if key.startswith(families) and self._denied.match(key)
+            for column in columns
+        }
+        return denied.keys() | (beside - filled.keys())
+
+    def _columns_of_rest(self, spans: pa.RecordBatch, row: int) -> set[str]:
+        keys = {key for name in _SEARCHED for key in _keys(spans[name][row].as_py()) if self._denied.match(key)}
+        of_families = {family.column for family in FAMILIES for key in keys if key.startswith(family.prefix)}
+        return of_families.union(*(_COLUMNS_BY_KEY.get(key, frozenset()) for key in keys))
+
+
+_SEARCHED = ("attributes", "resource_attributes", "events")
+
+
+def _keys(text: str | None) -> set[str]:
+    """Return the keys of attributes, or of those of events."""
+    try:
+        value = load(text or "{}")
+    except ValueError:
+        return set()
+    found: set[str] = set()
+    for attributes in [part.get("attributes") for part in value] if isinstance(value, list) else [value]:
+        if isinstance(attributes, dict):
+            listed = attributes.get("$kvlist")
+            pairs = listed if isinstance(listed, list) else attributes.items()
+            found.update(str(pair[0]) for pair in pairs if isinstance(pair, list | tuple) and pair)
+    return found
+
+
+def _emptied(spans: pa.RecordBatch, name: str, rows: list[int]) -> pa.RecordBatch:
+    column = spans[name]
+    mask = np.zeros(spans.num_rows, np.bool_)
+    mask[rows] = True
+    return with_columns(spans, **{name: pc.if_else(pa.array(mask), pa.scalar(None, column.type), column)})

@@ -1,0 +1,87 @@
+"""Leaves of each project's rows what its policy lets reach the disk. Runs before the other processors."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from collector.privacy.content import ContentRule
+from collector.privacy.denial import DenialRule
+from collector.privacy.keyed_hash import KeyedHash
+from collector.privacy.keys import Keys
+from collector.privacy.policy import Content, PrivacyPolicy
+from collector.privacy.redaction import RedactionRule
+from collector.privacy.redactor import Redactor
+from collector.processors.columns import Coded, with_columns
+from schemas.spans import SPANS
+from schemas.tables import LOGGED_TABLES
+
+EVERY_PROJECT = "*"
+
+Rule = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+class Privacy:
+    """The policies by project; that of EVERY_PROJECT holds for projects without one of their own."""
+
+    def __init__(self, policies: Mapping[str, PrivacyPolicy], key: bytes) -> None:
+        self._policies = dict(policies)
+        self._key = key
+        self._rules: dict[str, _Rules | None] = {}
+
+    def __call__(self, table: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows of a table as they may be stored, in their order."""
+        if rows.num_rows == 0:
+            return rows
+        projects = Coded.of(rows["project"])
+        if len(projects.texts) == 1:
+            return self._applied(table, rows, projects.texts[0])
+        order = np.argsort(projects.codes, kind="stable")
+        by_project = [
+            self._applied(table, rows.filter(pa.array(projects.codes == code)), project)
+            for code, project in enumerate(projects.texts)
+        ]
+        return pa.concat_batches(by_project).take(pa.array(np.argsort(order)))
+
+    def identifier(self, project: str, text: str) -> str:
+        """Return what an identifier, such as a customer's id, is stored as."""
+        rules = self._rules_of(project)
+        return text if rules is None else rules.redactor.identifier(text)
+
+    def _applied(self, table: str, rows: pa.RecordBatch, project: str | None) -> pa.RecordBatch:
+        rules = self._rules_of(project or "")
+        if rules is None:
+            return rows
+        for rule in rules.by_table[table]:
+            rows = rule(rows)
+        return rows
+
+    def _rules_of(self, project: str) -> "_Rules | None":
+        if project not in self._rules:
+            policy = self._policies.get(project, self._policies.get(EVERY_PROJECT))
+            made = None if policy is None or policy.changes_nothing else _Rules(policy, KeyedHash(self._key, project))
+            self._rules[project] = made
+        return self._rules[project]
+
+
+class _Rules:
+    """A policy's rules by table, in order."""
+
+    def __init__(self, policy: PrivacyPolicy, keyed_hash: KeyedHash) -> None:
+        self.redactor = Redactor(policy.redact, policy.patterns, keyed_hash)
+        self.by_table: dict[str, list[Rule]] = {table.name: [] for table in LOGGED_TABLES}
+        of_spans = self.by_table[SPANS.name]
+        if policy.deny:
+            of_spans.append(DenialRule(Keys(policy.deny)))
+        if policy.content is not Content.KEEP:
+            of_spans.append(ContentRule(policy.content, Keys(policy.content_attributes), keyed_hash))
+        if policy.redact or policy.patterns:
+            for table in LOGGED_TABLES:
+                self.by_table[table.name].append(RedactionRule(table, self.redactor))
+        of_spans.append(partial(_with_keyed_hash, keyed_hash=keyed_hash))
+
+
+def _with_keyed_hash(spans: pa.RecordBatch, keyed_hash: KeyedHash) -> pa.RecordBatch:
+    """Return the spans with a content hash by which nobody can try what was redacted."""
+    return with_columns(spans, content_hash=keyed_hash.of_numbers(spans["content_hash"]))
