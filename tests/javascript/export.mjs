@@ -42,10 +42,17 @@ for (let number = 0; number < Number(count); number++) {
 }
 
 const spans = memory.getFinishedSpans();
-const result = await new Promise((resolve) => exporter.export(spans, resolve));
+let result,
+  attempts = 0;
+do {
+  if (attempts++) await new Promise((resolve) => setTimeout(resolve, 300));
+  result = await new Promise((resolve) => exporter.export(spans, resolve));
+  // The gRPC exporter does not try again by itself: it tells its caller UNAVAILABLE.
+} while (kind === "grpc" && result.error?.code === 14 && attempts < 50);
 await exporter.shutdown();
 console.log(
   JSON.stringify({
+    attempts,
     code: result.code,
     error: result.error?.message ?? null,
     spans: spans.map((span) => ({

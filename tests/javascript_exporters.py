@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 SOURCES = Path(__file__).parent / "javascript"
-INSTALLED = Path(__file__).parents[2] / ".client-environments" / "javascript"
+INSTALLED = Path(__file__).parents[1] / ".client-environments" / "javascript"
 INSTALL_S_MAX = 300
 EXPORT_S_MAX = 60
 
@@ -48,7 +48,7 @@ def export(kind: str, url: str, *, compression: str = "none", count: int = 1, ke
 
 
 def outcome(exporting: subprocess.Popen[str]) -> dict[str, Any]:
-    """Wait for its end; return ``{code, error, spans}``, with the code 0 where all was acknowledged."""
+    """Wait for its end; return ``{code, error, attempts, spans}``: code 0 where all was acknowledged."""
     output, errors = exporting.communicate(timeout=EXPORT_S_MAX)
     assert exporting.returncode == 0, errors
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
