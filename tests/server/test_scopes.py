@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from schemas.scopes import ADMIN, FETCH, INGEST, READ, Scope, Scopes
+from server.parts import Parts
 from server.scopes import PUBLIC_PATHS, SCOPES, scopes_of
-from server.serve import Parts
 from server.settings import ServerSettings
 from storage.data_directory import DataDirectory
 

@@ -1,0 +1,218 @@
+"""The parts of one server, and the one HTTP application over them."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from analytics.api import backups, customers, errors, experiments, registry, sql, traces
+from collector import debug, prometheus
+from collector.admission import Admission
+from collector.exporters.lake import LakeExporter
+from collector.http_body import BodyReader
+from collector.pipeline import Pipeline
+from collector.prometheus import PipelineMetrics
+from collector.receivers import fallom_http, otlp_http
+from collector.receivers.http_paths import HttpPaths
+from collector.receivers.otlp_grpc import OtlpGrpcReceiver
+from collector.replies import Replies
+from collector.warm_up import COMPILING_S, is_compiled, warm_up
+from collector.window import SpanWindow
+from server.backup import backup
+from server.cors import Cors
+from server.doors import reachable
+from server.forget import forget
+from server.front import Front
+from server.guard import LocalGuard
+from server.http_protocol import HttpLimits
+from server.key_guard import KeyGuard
+from server.key_ring import KeyRing
+from server.privacy import privacy_of
+from server.readiness import Readiness
+from server.settings import ServerSettings
+from server.tls import tls_of
+from storage import sql as statements
+from storage.data_directory import DataDirectory
+from storage.engines.duckdb import DuckDBEngine
+from storage.errors import StorageError
+from storage.hot import HotRows
+from storage.lake import Lake
+from storage.recent_spans import recent_spans
+from storage.registry.api_keys import ApiKeys, Rates
+from storage.registry.registry import Registry
+from storage.upkeep.upkeep import Upkeep
+
+VERSION = "0.1.0"
+CLOCK_AHEAD_US_MAX = 86_400_000_000
+logger = logging.getLogger("fallom")
+
+
+class Parts:
+    """The parts of one server, made in the order of their dependencies and stopped in the reverse order."""
+
+    def __init__(self, settings: ServerSettings, data: DataDirectory) -> None:
+        self._data = data
+        self.drain_notice_s = settings.drain_notice_s
+        self.registry = Registry(data.registry_url)
+        self.keys = KeyRing(
+            ApiKeys(data.registry_url),
+            rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
+            may_be_open=not reachable(settings),
+        )
+        lake = Lake(data.lake)
+        writer_id = data.writer_id()
+        self.engine = DuckDBEngine(lake, HotRows(data.log, lake, writer_id))
+        self.exporter = LakeExporter(
+            lake,
+            data.log,
+            writer_id,
+            flush_interval_s=settings.flush_interval_s,
+            segment_bytes_max=settings.segment_bytes_max,
+            log_bytes_max=settings.log_bytes_max,
+            disk_free_bytes_min=settings.disk_free_bytes_min,
+            window=SpanWindow(settings.dedup_window_spans),
+            recent_spans=lambda: recent_spans(self.engine, settings.dedup_window_spans),
+        )
+        self.upkeep = Upkeep(
+            lake, retention_days=settings.retention_days, content_retention_days=settings.content_retention_days
+        )
+        self._privacy = privacy_of(settings, data)
+        self.pipeline = Pipeline(
+            self.exporter, newest_receipt=lambda: newest_receipt(self.engine), privacy=self._privacy
+        )
+        self.admission = Admission(settings.in_flight_bytes_max)
+        self.replies = Replies(self.pipeline)
+        self.tls = tls_of(settings)
+        self.grpc = OtlpGrpcReceiver(
+            self.replies,
+            self.admission,
+            settings.grpc,
+            access=self.keys,
+            body_bytes_max=settings.body_bytes_max,
+            credentials=self.tls and self.tls.grpc_credentials(),
+        )
+        self.readiness = Readiness(self.exporter.obstacles, warnings=self.exporter.warnings)
+        self.metrics = PipelineMetrics(
+            self.exporter,
+            self.pipeline.counts,
+            self.admission,
+            version=VERSION,
+            not_ready=self.readiness.reasons,
+        )
+        app = application(self, settings)
+        self.app = KeyGuard(
+            app,
+            self.keys,
+            keyless=LocalGuard(app, settings.allowed_hosts, settings.cors_origins),
+            on_refusal=lambda error: self.admission.count_refusal("http", error),
+        )
+        # Before the guard: a preflight request bears no key.
+        allowed: ASGIApp = Cors(self.app, settings.cors_origins) if settings.cors_origins else self.app
+        self.front = Front(allowed, self.readiness)
+        self.http_limits = HttpLimits(
+            settings.http_head_timeout_s, settings.http_body_timeout_s, settings.http_connections_max
+        )
+
+    def start(self) -> None:
+        """Load or make what is compiled, take over the log, begin to take requests."""
+        if not is_compiled():
+            logger.info("compiling the decoder: about %d s, the first time only", COMPILING_S)
+        warm_up()
+        self.keys.start()
+        self.exporter.start()
+        self.pipeline.start()
+        self.upkeep.start()
+
+    def forget(self, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
+        """Remove a customer's rows, also those that are not committed yet; return how many of each table."""
+        # Where there are projects, a file that holds an id may be another one's: that is for the server's owner alone.
+        tell_damaged = None if self.keys.is_open else logger.warning
+        return forget(
+            self.exporter,
+            self.upkeep,
+            self._data,
+            project,
+            customer_id,
+            progress,
+            tell_damaged=tell_damaged,
+            privacy=self._privacy,
+        )
+
+    def backup(self) -> Path:
+        """Return the folder of a new backup of the data directory."""
+        return backup(self.exporter, self.upkeep, self.registry, self._data)
+
+    def status(self) -> dict[str, Any]:
+        """Return where all rows are, and how many items were taken of kinds that are not kept."""
+        return {**self.exporter.status(), "dropped": dict(+self.pipeline.dropped)}
+
+    def stop(self) -> None:
+        """Answer what was taken, commit it, close; each step is taken, whatever befalls the others."""
+        steps = (
+            self.readiness.stop,
+            self.pipeline.stop,
+            self.upkeep.stop,
+            self.exporter.stop,
+            self.engine.close,
+            self.keys.stop,
+            self.registry.close,
+        )
+        for step in steps:
+            try:
+                step()
+            except Exception:
+                logger.exception("a part could not be stopped as it should")
+
+
+def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
+    """Return the one HTTP application: receivers, and behind them registry and analytics."""
+    app = FastAPI(
+        title="Fallom server",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses=errors.RESPONSES,
+    )
+    app.router.routes.extend(debug.routes(parts.status))
+    app.router.routes.extend(prometheus.routes(parts.metrics))
+    app.include_router(registry.router(parts.registry))
+    app.include_router(experiments.router(parts.engine, parts.registry))
+    app.include_router(traces.router(parts.engine))
+    app.include_router(customers.router(parts.forget))
+    app.include_router(backups.router(parts.backup))
+    app.include_router(
+        sql.router(
+            parts.engine,
+            timeout_s=settings.sql_timeout_s,
+            rows_max=settings.sql_rows_max,
+            bytes_max=settings.sql_bytes_max,
+        )
+    )
+    errors.install(app)
+    bodies = BodyReader(settings.body_bytes_max)
+    return HttpPaths(
+        app,
+        {
+            **otlp_http.handlers(parts.replies, parts.admission, bodies),
+            **fallom_http.handlers(parts.replies, parts.admission, bodies, parts.registry.knows_config),
+        },
+        otlp_http.PREFIX,
+        otlp_http.wrong_path,
+        otlp_http.wrong_method,
+    )
+
+
+def newest_receipt(engine: DuckDBEngine) -> int:
+    """Return the latest receipt that is stored, µs since 1970, so that a clock set back does not age new values."""
+    try:
+        newest = engine.query(statements.load("newest_receipt"), project=None)["newest"][0].as_py() or 0
+    except StorageError:
+        logger.exception("the latest receipt can't be read: the clock is trusted")
+        return 0
+    # A clock that once ran far ahead must not set all times from then on.
+    return min(int(newest), time.time_ns() // 1000 + CLOCK_AHEAD_US_MAX)
