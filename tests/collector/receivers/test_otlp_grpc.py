@@ -79,8 +79,11 @@ async def until(is_so: Callable[[], bool]) -> None:
 async def refusal(call: Any) -> tuple[grpc.StatusCode, Status]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    details = dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
-    return caught.value.code(), Status.FromString(details)
+    return told(caught.value)
+
+
+def told(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, Status]:
+    return error.code(), Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
 
 
 def retry_s(status: Status) -> float:
@@ -174,11 +177,18 @@ def test_while_the_budget_is_nearly_spent_calls_are_refused_unread() -> None:
                 yield bytes(100_000)
                 await asyncio.sleep(0)
 
-        code, status = await refusal(channel.stream_unary(METHOD)(endless()))
+        while True:
+            sent = 0
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.stream_unary(METHOD)(endless())
+            assert sent * 100_000 <= 4 * MIB
+            # grpcio's client loses the answer where it was about to write more; exporters write one message.
+            if caught.value.details() != "Internal error from Core":
+                break
 
+        code, status = told(caught.value)
         assert (code, retry_s(status)) == (grpc.StatusCode.UNAVAILABLE, 1.0)
         assert "are in flight" in status.message
-        assert sent * 100_000 <= 4 * MIB
         assert held.held == []
 
     with_receiver(use)
