@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from analytics.api import backups, customers, errors, experiments, registry, sql, traces
+from analytics.api import backups, customers, errors, experiments, management, registry, sql, traces
 from collector import debug, prometheus
 from collector.admission import Admission
 from collector.exporters.lake import LakeExporter
@@ -123,6 +123,7 @@ class Parts:
             logger.info("compiling the decoder: about %d s, the first time only", COMPILING_S)
         warm_up()
         self.keys.start()
+        self.registry.follow()
         self.exporter.start()
         self.pipeline.start()
         self.upkeep.start()
@@ -181,6 +182,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.router.routes.extend(debug.routes(parts.status))
     app.router.routes.extend(prometheus.routes(parts.metrics))
     app.include_router(registry.router(parts.registry))
+    app.include_router(management.router(parts.registry))
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
     app.include_router(customers.router(parts.forget))

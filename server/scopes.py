@@ -13,6 +13,24 @@ from schemas.scopes import ADMIN, ALL, FETCH, INGEST, READ, Scopes
 # Health alone is told to anybody.
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 
+# To change something here takes a key of admin.
+MANAGEMENT = tuple(
+    f"/api/{resources}{path}"
+    for resources in ("configs", "prompts", "prompt-tests")
+    for path in (
+        "",
+        "/{key:path}",
+        "/{key:path}/draft",
+        "/{key:path}/publish",
+        "/{key:path}/versions",
+        "/{key:path}/versions/{version}",
+        "/{key:path}/diff",
+        "/{key:path}/rollback",
+        "/{key:path}/archive",
+        "/{key:path}/restore",
+    )
+)
+
 SCOPES: dict[str, Scopes] = {
     "/v1/traces": INGEST,
     "/v1/logs": INGEST,
@@ -28,8 +46,10 @@ SCOPES: dict[str, Scopes] = {
     "/traces/{trace_id}": READ,
     "/sql": READ,
     "/apply": ADMIN,
+    **dict.fromkeys(MANAGEMENT, READ),
     "/customers/forget": ADMIN,
     "/customers/forget/{job_id}": ADMIN,
+    "/api/export": READ,
     # These concern all projects.
     "/backups": ADMIN,
     "/debug/pipeline": ADMIN,
@@ -37,11 +57,18 @@ SCOPES: dict[str, Scopes] = {
     "/openapi.json": ALL,
 }
 
+_MANAGED = tuple(path for path in MANAGEMENT if "{" not in path)
 _PATTERNS = tuple((compile_path(path)[0], scopes) for path, scopes in SCOPES.items() if "{" in path)
 
 
-def scopes_of(path: str) -> Scopes | None:
+def scopes_of(path: str, method: str = "GET") -> Scopes | None:
     """Return the scopes of which a key needs one on this path; None where the path is not listed."""
+    scopes = _scopes_to_read(path)
+    is_change = method not in ("GET", "HEAD") and path.startswith(_MANAGED)
+    return ADMIN if scopes is not None and is_change else scopes
+
+
+def _scopes_to_read(path: str) -> Scopes | None:
     listed = SCOPES.get(path)
     if listed is not None:
         return listed

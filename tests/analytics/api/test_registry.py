@@ -17,6 +17,7 @@ from schemas.api.registry import RegistryDocument
 from storage.registry import document
 from storage.registry.errors import RegistryBusyError, RegistryUnavailableError
 from storage.registry.registry import Registry
+from storage.registry.resources import UNSIGNED, Authorship
 
 
 class BrokenRegistry(Registry):
@@ -27,7 +28,7 @@ class BrokenRegistry(Registry):
     def config(self, project: str, key: str, version: int) -> dict[str, Any] | None:
         raise self.error
 
-    def apply(self, project: str, document: RegistryDocument) -> list[Any]:
+    def apply(self, project: str, document: RegistryDocument, by: Authorship = UNSIGNED) -> list[Any]:
         raise self.error
 
 
@@ -215,4 +216,5 @@ def test_the_api_description_is_complete(client: TestClient) -> None:
         "/prompts",
         "/prompt-ab-tests",
         "/apply",
+        "/api/export",
     }
