@@ -50,7 +50,7 @@ def test_a_database_that_is_gone_is_served_from_memory() -> None:
         other.execute(f"DROP DATABASE {name} WITH (FORCE)")
     time.sleep(SNAPSHOT_AGE_MAX_S + 0.05)
     assert registry.configs("default") == [{"version": 1, **config()}]
-    with pytest.raises(RegistryUnavailableError, match="cannot be used: .* does not exist"):
+    with pytest.raises(RegistryUnavailableError, match=r"cannot be used: .* does not exist"):
         registry.apply("default", DOCUMENT)
     registry.close()
 
