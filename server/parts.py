@@ -22,7 +22,7 @@ from collector.receivers.otlp_grpc import OtlpGrpcReceiver
 from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
-from server.backup import backup
+from server.backup import backup, left_out
 from server.cors import Cors
 from server.doors import reachable
 from server.forget import forget
@@ -33,6 +33,7 @@ from server.key_guard import KeyGuard
 from server.key_ring import KeyRing
 from server.privacy import privacy_of
 from server.readiness import Readiness
+from server.registry_place import registry_url_of
 from server.settings import ServerSettings
 from server.tls import tls_of
 from storage import sql as statements
@@ -57,9 +58,10 @@ class Parts:
     def __init__(self, settings: ServerSettings, data: DataDirectory) -> None:
         self._data = data
         self.drain_notice_s = settings.drain_notice_s
-        self.registry = Registry(data.registry_url)
+        registry_url = registry_url_of(data, settings.registry_url)
+        self.registry = Registry(registry_url)
         self.keys = KeyRing(
-            ApiKeys(data.registry_url),
+            ApiKeys(registry_url),
             rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
             may_be_open=not reachable(settings),
         )
@@ -186,7 +188,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
     app.include_router(customers.router(parts.forget))
-    app.include_router(backups.router(parts.backup))
+    app.include_router(backups.router(parts.backup, left_out=left_out(parts.registry)))
     app.include_router(
         sql.router(
             parts.engine,

@@ -21,9 +21,9 @@ from analytics.api.descriptions import answers, json_request
 from analytics.api.errors import ApiError
 from analytics.api.managed import applied_content, draft_content, resource_content, version_content
 from analytics.api.project import project
-from analytics.api.registry_requests import json_body, precondition, registry_errors
+from analytics.api.registry_requests import Note, json_body, precondition, registry_errors
 from schemas.api import management as shapes
-from schemas.api.problems import NAME_PATTERN, TEXT_PATTERN, problems_of, shown
+from schemas.api.problems import NAME_PATTERN, problems_of, shown
 from schemas.api.registry import NAME_CHARS_MAX
 from storage.registry import document
 from storage.registry.bodies import MODELS
@@ -40,7 +40,6 @@ T = TypeVar("T", bound=BaseModel)
 Project = Annotated[str, Depends(project)]
 Author = Annotated[str, Depends(author)]
 Key = Annotated[str, Path(max_length=NAME_CHARS_MAX, pattern=NAME_PATTERN)]
-Note = Annotated[str, Query(max_length=shapes.NOTE_CHARS_MAX, pattern=TEXT_PATTERN, description="Why: kept for ever.")]
 IfMatch = Annotated[str | None, Header(description="Make the change only if this is the ETag, or `*`: if it is there.")]
 IfNoneMatch = Annotated[str | None, Header(description="`*`: make the change only if there is nothing yet.")]
 

@@ -17,7 +17,7 @@ from analytics.api.descriptions import answers, json_request
 from analytics.api.errors import ApiError
 from analytics.api.managed import applied_content, planned_content
 from analytics.api.project import project
-from analytics.api.registry_requests import json_body, registry_errors
+from analytics.api.registry_requests import Note, json_body, registry_errors
 from schemas.api.management import EXAMPLES
 from schemas.api.registry import RegistryDocument
 from schemas.api.registry_answers import (
@@ -81,11 +81,12 @@ def router(registry: Registry) -> APIRouter:
         project: Project,
         author: Author,
         request: Request,
+        note: Note = "",
         dry_run: Annotated[bool, Query(description="Only tell what would change, and how.")] = False,
     ) -> Response:
         """Make a document's resources the latest ones, all or none; a changed one gets a new version."""
         body = await json_body(request)
-        return await run_in_threadpool(_apply, registry, project, author, body, dry_run=dry_run)
+        return await run_in_threadpool(_apply, registry, project, Authorship(author, note), body, dry_run=dry_run)
 
     @routes.get("/api/export", responses=answers(ExportAnswer, 503))
     def exported(project: Project) -> Response:
@@ -97,12 +98,12 @@ def router(registry: Registry) -> APIRouter:
     return routes
 
 
-def _apply(registry: Registry, project: str, author: str, body: bytes, *, dry_run: bool) -> Response:
+def _apply(registry: Registry, project: str, by: Authorship, body: bytes, *, dry_run: bool) -> Response:
     with registry_errors():
         wanted = document.from_json(body)
         if dry_run:
             return json_answer({"changes": [planned_content(change) for change in registry.plan(project, wanted)]})
-        changes = registry.apply(project, wanted, Authorship(author))
+        changes = registry.apply(project, wanted, by)
     return json_answer({"changes": [applied_content(change) for change in changes]})
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
+from fastapi import Query
 from starlette.requests import Request
 
 from analytics.api.errors import ApiError
+from schemas.api.management import NOTE_CHARS_MAX
+from schemas.api.problems import TEXT_PATTERN
 from storage.registry import document
 from storage.registry.errors import (
     DocumentError,
@@ -19,6 +23,8 @@ from storage.registry.errors import (
     StaleError,
 )
 from storage.registry.resources import Precondition
+
+Note = Annotated[str, Query(max_length=NOTE_CHARS_MAX, pattern=TEXT_PATTERN, description="Why: it is kept for ever.")]
 
 
 async def json_body(request: Request) -> bytes:

@@ -1,0 +1,48 @@
+"""Asking a running server, for commands that are given its URL."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from server.errors import CommandError
+
+TIMEOUT_S = 120
+
+
+def get(url: str, path: str, api_key: str | None, **options: Any) -> dict[str, Any]:
+    """Return what the server answers. Raises CommandError where it can't be reached, or refuses."""
+    return _request("GET", url, path, api_key, **options)
+
+
+def post(url: str, path: str, content: object, api_key: str | None, **options: Any) -> dict[str, Any]:
+    """Return what the server answers to a JSON body. Raises CommandError likewise."""
+    return _request("POST", url, path, api_key, json=content, **options)
+
+
+def refuse_project(url: str | None, project: str | None) -> None:
+    """Raise CommandError where a project is named beside a server's URL."""
+    if url is not None and project is not None:
+        raise CommandError("project: with --url the project is that of the key; leave --project out")
+
+
+def _request(
+    method: str, url: str, path: str, api_key: str | None, headers: Mapping[str, str] | None = None, **options: Any
+) -> dict[str, Any]:
+    key = api_key or os.environ.get("FALLOM_API_KEY")
+    sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
+    try:
+        response = httpx.request(method, url.rstrip("/") + path, headers=sent, timeout=TIMEOUT_S, **options)
+    except httpx.HTTPError as error:
+        raise CommandError(f"{url} can't be reached: {error}") from error
+    except httpx.InvalidURL as error:
+        raise CommandError(f"url: {error}, got {url!r}") from error
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = {}
+    if response.is_success and isinstance(answer, dict):
+        return answer
+    message = answer.get("error", {}).get("message") if isinstance(answer, dict) else None
+    raise CommandError(message or f"{url}{path} answered {response.status_code}")
