@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from analytics.api import backups, customers, errors, experiments, management, registry, sql, traces
+from analytics.api import backups, customers, errors, experiments, management, registry, rollouts, sql, traces
 from collector import debug, prometheus
 from collector.admission import Admission
 from collector.exporters.lake import LakeExporter
@@ -45,6 +45,7 @@ from storage.lake import Lake
 from storage.recent_spans import recent_spans
 from storage.registry.api_keys import ApiKeys, Rates
 from storage.registry.registry import Registry
+from storage.registry.rollout_keeper import RolloutKeeper
 from storage.upkeep.upkeep import Upkeep
 
 VERSION = "0.1.0"
@@ -60,6 +61,7 @@ class Parts:
         self.drain_notice_s = settings.drain_notice_s
         registry_url = registry_url_of(data, settings.registry_url)
         self.registry = Registry(registry_url)
+        self.rollouts = RolloutKeeper(self.registry)
         self.keys = KeyRing(
             ApiKeys(registry_url),
             rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
@@ -126,6 +128,7 @@ class Parts:
         warm_up()
         self.keys.start()
         self.registry.follow()
+        self.rollouts.start()
         self.exporter.start()
         self.pipeline.start()
         self.upkeep.start()
@@ -162,6 +165,7 @@ class Parts:
             self.exporter.stop,
             self.engine.close,
             self.keys.stop,
+            self.rollouts.stop,
             self.registry.close,
         )
         for step in steps:
@@ -184,6 +188,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.router.routes.extend(debug.routes(parts.status))
     app.router.routes.extend(prometheus.routes(parts.metrics))
     app.include_router(registry.router(parts.registry))
+    app.include_router(rollouts.router(parts.registry))
     app.include_router(management.router(parts.registry))
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))

@@ -31,6 +31,8 @@ MANAGEMENT = tuple(
     )
 )
 
+ROLLOUTS = tuple(f"/api/configs/{{key:path}}/{action}" for action in ("rollout", "conclude", "stop"))
+
 SCOPES: dict[str, Scopes] = {
     "/v1/traces": INGEST,
     "/v1/logs": INGEST,
@@ -47,6 +49,7 @@ SCOPES: dict[str, Scopes] = {
     "/sql": READ,
     "/apply": ADMIN,
     **dict.fromkeys(MANAGEMENT, READ),
+    **dict.fromkeys(ROLLOUTS, ADMIN),
     "/customers/forget": ADMIN,
     "/customers/forget/{job_id}": ADMIN,
     "/api/export": READ,

@@ -244,7 +244,7 @@ def _add_actions(routes: APIRouter, path: str, managed: _Managed) -> None:
         request: Request, project: Project, author: Author, key: Key, if_match: IfMatch = None
     ) -> Response:
         """Make the draft the latest version; `If-Match` names the draft's ETag."""
-        body, expected = await _parsed(request, shapes.PublishBody), precondition(if_match, None)
+        body, expected = await parsed(request, shapes.PublishBody), precondition(if_match, None)
         return await managed.change(
             lambda: _published(resources.publish(project, key, Authorship(author, body.note), expected)),
             lambda: managed.draft(project, key),
@@ -259,7 +259,7 @@ def _add_actions(routes: APIRouter, path: str, managed: _Managed) -> None:
         request: Request, project: Project, author: Author, key: Key, if_match: IfMatch = None
     ) -> Response:
         """Make a new version with the body of an older one."""
-        body, expected = await _parsed(request, shapes.RollbackBody), precondition(if_match, None)
+        body, expected = await parsed(request, shapes.RollbackBody), precondition(if_match, None)
         by = Authorship(author, body.note)
         return await managed.change(
             lambda: _published(resources.rollback(project, key, body.version, by, expected)),
@@ -277,7 +277,7 @@ def _add_actions(routes: APIRouter, path: str, managed: _Managed) -> None:
         async def act(
             request: Request, project: Project, author: Author, key: Key, if_match: IfMatch = None
         ) -> Response:
-            body, expected = await _parsed(request, shapes.PublishBody), precondition(if_match, None)
+            body, expected = await parsed(request, shapes.PublishBody), precondition(if_match, None)
 
             def change() -> Response:
                 found = archiving(project, key, Authorship(author, body.note), expected)
@@ -306,7 +306,8 @@ def _object(body: bytes) -> dict[str, Any]:
     return found
 
 
-async def _parsed(request: Request, model: type[T]) -> T:
+async def parsed(request: Request, model: type[T]) -> T:
+    """Return the request\'s JSON object as the model. Raises ApiError."""
     body = await json_body(request)
     with registry_errors():
         found = _object(body)

@@ -31,6 +31,7 @@ from schemas.api.problems import (
     refusal,
     shown,
 )
+from schemas.api.rollout import Rollout
 
 NAME_CHARS_MAX = 256
 VALUE_CHARS_MAX = 4_096
@@ -259,7 +260,7 @@ class Config(Resource):
 
     ``hash_version`` 2 makes tests independent of each other; only with it ``seed`` (another one deals anew) and
     ``traffic`` (the percent of sessions that take part; the rest get the first variant) can be given, since published
-    clients know neither. ``sticky_by`` says what keeps its variant.
+    clients know neither. ``sticky_by`` says what keeps its variant. ``rollout`` has the weights that are still to come.
     """
 
     variants: Variants
@@ -268,6 +269,7 @@ class Config(Resource):
     seed: Seed = Field(default="", exclude_if=_is_empty)
     traffic: Traffic = Field(default=100.0, exclude_if=_is_all)
     sticky_by: StickyBy = Field(default="session", exclude_if=_is_session)
+    rollout: Rollout | None = None
 
     def weights(self) -> list[float]:
         """Return the variants' weights, in the order of the walk."""
@@ -281,10 +283,15 @@ class Config(Resource):
             *self._duplicate_models(),
             *self._stray_indexes(),
             *self._unknown_to_version_1(),
+            *self._misfit_steps(),
         ]
         if problems:
             raise refusal(*problems)
         return self
+
+    def _misfit_steps(self) -> list[Problem]:
+        found = self.rollout.problems(len(self.variants)) if self.rollout else []
+        return [Problem(f"rollout.{problem.path}", problem.message) for problem in found]
 
     def _unknown_to_version_1(self) -> list[Problem]:
         if self.hash_version != 1:

@@ -19,8 +19,8 @@ MODELS: Mapping[Kind, type[AnyResource]] = {"config": Config, "prompt": Prompt, 
 LISTS: Mapping[Kind, str] = {"config": "configs", "prompt": "prompts", "prompt_ab_test": "prompt_ab_tests"}
 """The list of a document in which a kind stands."""
 
-# For people, and for the author's checks.
-_UNSERVED = frozenset({"description", "tags", "variables"})
+# For people, for the author's checks, and for the server itself.
+_UNSERVED = frozenset({"description", "tags", "variables", "rollout"})
 
 
 def stored(resource: AnyResource) -> str:

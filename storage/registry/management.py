@@ -6,7 +6,7 @@ both change what they both read, the second is told so (StaleError).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,6 +72,23 @@ class Management:
         """Make the body the resource's latest version. Raises DocumentError, StaleError, ResourceArchivedError."""
         resource = resource_of(self.kind, key, body)
         return self._registry.change(lambda connection: self._put(connection, project, resource, by, expected))
+
+    def reshape(
+        self,
+        project: str,
+        key: str,
+        shape: Callable[[AnyResource], AnyResource],
+        by: Authorship,
+        expected: Precondition = UNCONDITIONAL,
+    ) -> Published:
+        """Make what ``shape`` makes of the latest version the next one. Raises as ``put``; ResourceNotFoundError."""
+
+        def work(connection: Connection) -> Published:
+            latest = self._known(connection, project, key).latest
+            resource = shape(resource_of(self.kind, key, latest.body))
+            return self._put(connection, project, resource, by, expected)
+
+        return self._registry.change(work)
 
     def history(self, project: str, key: str) -> Sequence[Version]:
         """Return all versions, oldest first. Raises ResourceNotFoundError."""

@@ -25,7 +25,7 @@ from storage.registry.bodies import served
 from storage.registry.database import Database
 from storage.registry.errors import ConflictError, RegistryError
 from storage.registry.resources import UNSIGNED, Authorship, Change, ConfigVersion, Kind
-from storage.registry.snapshot import Answer, Snapshot, load
+from storage.registry.snapshot import Answer, Snapshot, Stamp, load
 from storage.registry.tables import resource_versions as table
 
 SNAPSHOT_AGE_MAX_S = 0.5
@@ -62,6 +62,11 @@ class Registry:
     def is_file(self) -> bool:
         """Return whether the database is a file of this machine."""
         return self._database.is_file
+
+    @property
+    def stamp(self) -> Stamp:
+        """Return what is another one after every change, as far as it is known here."""
+        return self._current().stamp
 
     def follow(self) -> None:
         """Begin to read in the background what other processes write."""
