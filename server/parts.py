@@ -23,6 +23,7 @@ from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
 from server.backup import backup
+from server.body_limits import BodyLimits
 from server.cors import Cors
 from server.doors import reachable
 from server.forget import forget
@@ -43,6 +44,7 @@ from storage.hot import HotRows
 from storage.lake import Lake
 from storage.recent_spans import recent_spans
 from storage.registry.api_keys import ApiKeys, Rates
+from storage.registry.document import DOCUMENT_BYTES_MAX
 from storage.registry.registry import Registry
 from storage.upkeep.upkeep import Upkeep
 
@@ -196,7 +198,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     errors.install(app)
     bodies = BodyReader(settings.body_bytes_max)
     return HttpPaths(
-        app,
+        BodyLimits(app, parts.admission, {"/apply": DOCUMENT_BYTES_MAX}),
         {
             **otlp_http.handlers(parts.replies, parts.admission, bodies),
             **fallom_http.handlers(parts.replies, parts.admission, bodies, parts.registry.knows_config),

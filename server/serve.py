@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from server.settings import ServerSettings
 from storage.data_directory import DataDirectory
 
 DRAIN_S_MAX = 20
+_UMASK = 0o027
 logger = logging.getLogger("fallom")
 
 
@@ -31,6 +33,8 @@ def serve(settings: ServerSettings) -> None:
     refuse_open_doors(settings, data)
     keep_freed_memory()
     raise_limit()
+    # Others than the server's user and group read nothing, also where the data directory was made for all.
+    os.umask(os.umask(_UMASK) | _UMASK)
     data.create()
     data.lock()
     with listening(settings.http) as listener:

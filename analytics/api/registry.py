@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,6 +29,8 @@ Project = Annotated[str, Depends(project)]
 def router(registry: Registry) -> APIRouter:
     """Return the routes over ``registry``; what is read from memory is answered without waiting for a thread."""
     routes = APIRouter(tags=["registry"])
+    # A document takes many times its size while it is read, and one writes at a time anyway.
+    applying = CapacityLimiter(1)
 
     @routes.get("/configs", responses=_answers(ConfigsAnswer))
     async def configs(project: Project) -> Response:
@@ -59,7 +61,7 @@ def router(registry: Registry) -> APIRouter:
         """Make a document's resources the latest ones, all or none; a changed one gets a new version."""
         _check_content_type(request)
         body = await _body(request)
-        return await run_in_threadpool(_apply, registry, project, body)
+        return await to_thread.run_sync(_apply, registry, project, body, limiter=applying)
 
     return routes
 

@@ -183,8 +183,9 @@ def _refuse_taken_port(address: str) -> None:
             raise OSError(f"can't listen on {address} for gRPC: {error.strerror or error}") from error
 
 
-def _headers(metadata: Iterable[tuple[str, str]]) -> dict[str, str]:
-    return {name: value for name, value in metadata if name.startswith("x-fallom-")}
+def _headers(metadata: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+    # What ends in -bin is bytes, and none of ours.
+    return {name: value for name, value in metadata if name.startswith("x-fallom-") and isinstance(value, str)}
 
 
 def _refusal(error: CollectorError) -> _Refusal:
