@@ -79,7 +79,7 @@ class Apply(BaseModel):
 
 
 class Sql(BaseModel):
-    """Ask a read-only SQL question over spans, metrics, exposures and session_rollup."""
+    """Ask a read-only SQL question over spans, metrics, exposures, session_rollup, log_records and metric_points."""
 
     query: CliPositionalArg[str] = Field(description="One SELECT statement.")
     project: ProjectOfFiles = None
