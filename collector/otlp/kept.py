@@ -4,7 +4,7 @@ A row as a Python object is many times as large as in Arrow, and what stands onc
 each row: so parts are small, and their sum has a limit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
@@ -48,13 +48,22 @@ class KeptRows:
         self._rows, self._bytes = [], 0
         self._batches.append(part)
         self.size_bytes += part.nbytes
-        check_size(self._table, self.size_bytes)
+        check_size(self.size_bytes, [self])
+
+    def clear(self) -> None:
+        """Let go of the rows."""
+        self._rows, self._batches = [], []
 
 
-def check_size(table: str, size_bytes: int) -> None:
-    """Raise TooLargeError where rows come to more than KEPT_BYTES_MAX."""
+def check_size(size_bytes: int, kept: Sequence[KeptRows]) -> None:
+    """Raise TooLargeError where these come to more than KEPT_BYTES_MAX; they let go of their rows then.
+
+    Else they would live as long as the error does, whose traceback refers to them.
+    """
     if size_bytes > KEPT_BYTES_MAX:
-        raise TooLargeError(f"decoded, its {table} take more than {KEPT_BYTES_MAX} bytes: send it in parts")
+        for each in kept:
+            each.clear()
+        raise TooLargeError(f"decoded, its rows take more than {KEPT_BYTES_MAX} bytes: send it in parts")
 
 
 def joined(table: str, kept: Iterable[KeptRows]) -> pa.RecordBatch:

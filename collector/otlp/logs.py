@@ -24,7 +24,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from collector.component import CollectorError
 from collector.fallom.metrics import NAME_CHARACTERS_MAX
 from collector.otlp import wire
-from collector.otlp.kept import check_size, joined
+from collector.otlp.kept import KeptRows, check_size, joined
 from collector.otlp.log_records import KeptLogRecords
 from collector.otlp.origin import Origin
 from collector.request import Decoded, Format, Outcome, Receipt, Received, Request
@@ -70,16 +70,19 @@ def decode(
     """
     found: dict[int, _Found] = {}
     outcomes: dict[int, Outcome | CollectorError] = {}
-    others_bytes = 0
+    rows_kept: list[KeptRows] = []
+    kept_bytes = 0
     for place, (request, receipt) in enumerate(requests):
         try:
             found[place] = _found(read(request.body), request, receipt, keep=keep)
         except CollectorError as error:
-            outcomes[place] = error
+            # Without what the traceback refers to, the message above all.
+            outcomes[place] = error.with_traceback(None)
             continue
-        others = found[place].others
-        others_bytes += others.rows.size_bytes if others else 0
-        check_size(LOG_RECORDS.name, others_bytes)
+        if others := found[place].others:
+            rows_kept.append(others.rows)
+            kept_bytes += others.rows.size_bytes
+            check_size(kept_bytes, rows_kept)
     with_events = [place for place, each in found.items() if each.event_count]
     spans = wire.decode([_as_traces(found[place], *requests[place]) for place in with_events]) if with_events else None
     failed = dict(zip(with_events, spans.outcomes, strict=True)) if spans else {}

@@ -40,12 +40,13 @@ def decode(read: Callable[[bytes], ExportMetricsServiceRequest], requests: Seque
         try:
             found = _points(read(request.body), request, receipt)
         except CollectorError as error:
-            outcomes.append(error)
+            # Without what the traceback refers to, the message above all.
+            outcomes.append(error.with_traceback(None))
             continue
         kept.append(found)
         outcomes.append(Outcome(found.count))
         size_bytes += found.size_bytes
-        check_size(METRIC_POINTS.name, size_bytes)
+        check_size(size_bytes, kept)
     return Decoded(METRIC_POINTS.name, joined(METRIC_POINTS.name, kept), outcomes)
 
 
