@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from collector.privacy.columns import ATTRIBUTES, PARTS, columns_of, maps_in, replaced, rows_with
 from collector.privacy.documents import changed_attributes, changed_parts, load
@@ -154,4 +153,5 @@ def _emptied(spans: pa.RecordBatch, name: str, rows: list[int]) -> pa.RecordBatc
     column = spans[name]
     mask = np.zeros(spans.num_rows, np.bool_)
     mask[rows] = True
-    return with_columns(spans, **{name: pc.if_else(pa.array(mask), pa.scalar(None, column.type), column)})
+    # Gathered anew: pc.if_else leaves behind the NULL what stood there, and the log would have it.
+    return with_columns(spans, **{name: column.take(pa.array(np.arange(spans.num_rows), mask=mask))})
