@@ -126,7 +126,8 @@ class Sql(BaseModel):
 class Forget(BaseModel):
     """Remove all rows of one customer, and the files that held them; print how many rows of each table.
 
-    Their spans, those of their sessions that name nobody, and the metrics, exposures and sums of their sessions.
+    Their spans and log records, those of their sessions that name nobody, and the metrics, data points, exposures and
+    sums of their sessions.
     """
 
     customer: Annotated[str, Field(min_length=1, description="The customer's id, as the clients name them.")]
