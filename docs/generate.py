@@ -41,7 +41,8 @@ over `POST /sql` and `fallom-server sql` the same names also hold the rows that 
 that loses nothing of OTLP's types: strings, integers (of any size), booleans, lists and maps are JSON's own, and a
 double always has a point or an exponent. What JSON can't say is an object of one key that begins with `$`:
 `{"$bytes": "<base64>"}`, `{"$double": "NaN" | "Infinity" | "-Infinity"}`; a map that has such a key itself, or a key
-twice, is `{"$kvlist": [[key, value], …]}`. An empty value is `null`. Of an attribute that is sent twice the last counts.
+twice, is `{"$kvlist": [[key, value], …]}`. An empty value is `null`. Of an attribute that is sent twice the last
+counts.
 
 An attribute of a span that fills a column of its own as it is (`gen_ai.request.model` fills `request_model`) stands
 there alone, and `promoted` says which did: `{"request_model": "gen_ai.request.model"}`. One that had to be converted (a

@@ -388,3 +388,20 @@ def test_requests_that_are_too_much_together_are_taken_one_by_one() -> None:
     pipeline.stop()
     assert outcomes == [Outcome(count)] * 2
     assert exported == [count] * 2
+
+
+@given(
+    st.sampled_from(["logs", "metrics"]), st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1)
+)
+def test_a_body_made_wrong_at_random_is_taken_or_refused(kind: str, changes: list[tuple[int, int]]) -> None:
+    message: Message = logs(record({"a": [1]}, {"b": 2}, event_name="e")) if kind == "logs" else metrics(*points())
+    body = bytearray(message.SerializeToString())
+    for place, byte in changes:
+        body[place % len(body)] = byte
+    body_format = Format.LOGS_PROTOBUF if kind == "logs" else Format.DATA_POINTS_PROTOBUF
+
+    found = KEPT[body_format]([(Request(body_format, bytes(body), "p"), RECEIPT)])
+
+    (outcome,) = found.outcomes
+    kept = found.rows.num_rows + sum(rows.num_rows for _, rows in found.also)
+    assert isinstance(outcome, CollectorError) or outcome.accepted == kept
