@@ -79,7 +79,7 @@ class Apply(BaseModel):
 
 
 class Sql(BaseModel):
-    """Ask a read-only SQL question over spans, metrics, exposures and session_rollup."""
+    """Ask a read-only SQL question over spans, metrics, exposures, session_rollup, log_records and metric_points."""
 
     query: CliPositionalArg[str] = Field(description="One SELECT statement.")
     project: ProjectOfFiles = None
@@ -126,7 +126,8 @@ class Sql(BaseModel):
 class Forget(BaseModel):
     """Remove all rows of one customer, and the files that held them; print how many rows of each table.
 
-    Their spans, those of their sessions that name nobody, and the metrics, exposures and sums of their sessions.
+    Their spans and log records, those of their sessions that name nobody, and the metrics, data points, exposures and
+    sums of their sessions.
     """
 
     customer: Annotated[str, Field(min_length=1, description="The customer's id, as the clients name them.")]

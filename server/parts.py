@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from analytics.api import backups, customers, errors, experiments, registry, sql, traces
 from collector import debug, prometheus
 from collector.admission import Admission
+from collector.decoders import decoders
 from collector.exporters.lake import LakeExporter
 from collector.http_body import BodyReader
 from collector.pipeline import Pipeline
@@ -30,6 +31,7 @@ from server.forget import forget
 from server.front import Front
 from server.guard import LocalGuard
 from server.http_protocol import HttpLimits
+from server.kept import recent_others
 from server.key_guard import KeyGuard
 from server.key_ring import KeyRing
 from server.privacy import privacy_of
@@ -78,13 +80,17 @@ class Parts:
             disk_free_bytes_min=settings.disk_free_bytes_min,
             window=SpanWindow(settings.dedup_window_spans),
             recent_spans=lambda: recent_spans(self.engine, settings.dedup_window_spans),
+            recent_others=recent_others(self.engine, settings),
         )
         self.upkeep = Upkeep(
             lake, retention_days=settings.retention_days, content_retention_days=settings.content_retention_days
         )
         self._privacy = privacy_of(settings, data)
         self.pipeline = Pipeline(
-            self.exporter, newest_receipt=lambda: newest_receipt(self.engine), privacy=self._privacy
+            self.exporter,
+            newest_receipt=lambda: newest_receipt(self.engine),
+            privacy=self._privacy,
+            decoders=decoders(keep_logs=settings.keep_logs, keep_metrics=settings.keep_metrics),
         )
         self.admission = Admission(settings.in_flight_bytes_max)
         self.replies = Replies(self.pipeline)

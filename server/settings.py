@@ -57,10 +57,17 @@ class ServerSettings(BaseSettings):
         Field(
             ge=0,
             le=100_000_000,
-            description="How many of the latest spans are remembered to recognise a client's retry; 32 to 48 bytes of "
-            "memory each.",
+            description="How many of the latest spans are remembered to recognise a client's retry, and of the log "
+            "records and data points that are kept; 32 to 48 bytes of memory each.",
         ),
     ] = 1_000_000
+    keep_logs: Annotated[
+        bool,
+        Field(description="OTLP log records that feed no other table are stored in `log_records`, not dropped."),
+    ] = False
+    keep_metrics: Annotated[bool, Field(description="OTLP data points are stored in `metric_points`, not dropped.")] = (
+        False
+    )
     retention_days: Annotated[
         int, Field(ge=0, le=36_500, description="Rows are dropped after so many whole days; 0 keeps them for ever.")
     ] = 0
@@ -69,8 +76,8 @@ class ServerSettings(BaseSettings):
         Field(
             ge=0,
             le=36_500,
-            description="Content of spans (input, output, messages in attributes and events) is removed after so many "
-            "whole days, the rest stays; 0 keeps it as long as the rows.",
+            description="Content (input, output, messages in attributes, events and log records) is removed after so "
+            "many whole days, the rest stays; 0 keeps it as long as the rows.",
         ),
     ] = 0
     sql_timeout_s: Annotated[float, Field(gt=0, le=3600, description="A SQL statement is stopped after so long.")] = (

@@ -47,7 +47,7 @@ def router(engine: DuckDBEngine, *, timeout_s: float, rows_max: int, bytes_max: 
 
     @routes.post("/sql", response_model=SqlAnswer, summary="Ask a read-only SQL question")
     async def sql(request: SqlRequest, caller: Annotated[str, Depends(project)]) -> Response:
-        """Answer one SELECT over spans, metrics, exposures and session_rollup, committed or just acknowledged."""
+        """Answer one SELECT over the tables of docs/schema.md, of rows that are committed or just acknowledged."""
         if limiter.available_tokens <= 0:
             raise ApiError(503, "unavailable", f"{STATEMENTS_MAX} statements are running, the limit: try again")
         try:

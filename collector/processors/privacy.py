@@ -14,10 +14,14 @@ from collector.privacy.policy import Content, PrivacyPolicy
 from collector.privacy.redaction import RedactionRule
 from collector.privacy.redactor import Redactor
 from collector.processors.columns import Coded, with_columns
+from schemas.log_records import LOG_RECORDS
+from schemas.metric_points import METRIC_POINTS
 from schemas.spans import SPANS
 from schemas.tables import LOGGED_TABLES
 
 EVERY_PROJECT = "*"
+# The tables that have attributes, and a hash of what was sent.
+_WITH_ATTRIBUTES = (SPANS.name, LOG_RECORDS.name, METRIC_POINTS.name)
 
 Rule = Callable[[pa.RecordBatch], pa.RecordBatch]
 
@@ -71,17 +75,21 @@ class _Rules:
     def __init__(self, policy: PrivacyPolicy, keyed_hash: KeyedHash) -> None:
         self.redactor = Redactor(policy.redact, policy.patterns, keyed_hash)
         self.by_table: dict[str, list[Rule]] = {table.name: [] for table in LOGGED_TABLES}
-        of_spans = self.by_table[SPANS.name]
         if policy.deny:
-            of_spans.append(DenialRule(Keys(policy.deny)))
+            self._add({name: DenialRule(Keys(policy.deny)) for name in _WITH_ATTRIBUTES})
         if policy.content is not Content.KEEP:
-            of_spans.append(ContentRule(policy.content, Keys(policy.content_attributes), keyed_hash))
+            rule = ContentRule(policy.content, Keys(policy.content_attributes), keyed_hash)
+            self._add({SPANS.name: rule, LOG_RECORDS.name: rule.of_logs, METRIC_POINTS.name: rule})
         if policy.redact or policy.patterns:
             for table in LOGGED_TABLES:
                 self.by_table[table.name].append(RedactionRule(table, self.redactor))
-        of_spans.append(partial(_with_keyed_hash, keyed_hash=keyed_hash))
+        self._add({name: partial(_with_keyed_hash, keyed_hash=keyed_hash) for name in _WITH_ATTRIBUTES})
+
+    def _add(self, rules: Mapping[str, Rule]) -> None:
+        for table, rule in rules.items():
+            self.by_table[table].append(rule)
 
 
 def _with_keyed_hash(spans: pa.RecordBatch, keyed_hash: KeyedHash) -> pa.RecordBatch:
-    """Return the spans with a content hash by which nobody can try what was redacted."""
+    """Return the rows with a content hash by which nobody can try what was redacted."""
     return with_columns(spans, content_hash=keyed_hash.of_numbers(spans["content_hash"]))

@@ -313,3 +313,14 @@ def test_in_a_large_batch_only_the_rows_that_hold_something_change(size: int) ->
 
     expected = [text and ("mail [email]" if "@" in text else text) for text in texts]
     assert new["input"].to_pylist() == new["name"].to_pylist() == expected
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_behind_the_null_of_an_emptied_column_nothing_is_left(rows: int) -> None:
+    attributes = {"session.id": MARK, "user.id": MARK, "gen_ai.request.model": "m"}
+    spans = decode(export(*(span(attributes) for _ in range(rows))), Format.OTLP_PROTOBUF).decoded.rows
+    assert MARK.encode() in spans.serialize().to_pybytes()
+
+    found = privacy(deny=["session.id", "user.id"])("spans", spans)
+
+    assert MARK.encode() not in found.serialize().to_pybytes()
