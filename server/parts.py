@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,17 +105,18 @@ class Parts:
             not_ready=self.readiness.reasons,
         )
         app = application(self, settings)
-        self.app = KeyGuard(
-            app,
-            self.keys,
-            keyless=LocalGuard(app, settings.allowed_hosts, settings.cors_origins),
-            on_refusal=lambda error: self.admission.count_refusal("http", error),
-        )
+        count = partial(self.admission.count_refusal, "http")
+        keyless = LocalGuard(app, settings.allowed_hosts, settings.cors_origins, on_refusal=count)
+        self.app = KeyGuard(app, self.keys, keyless=keyless, on_refusal=count)
         # Before the guard: a preflight request bears no key.
         allowed: ASGIApp = Cors(self.app, settings.cors_origins) if settings.cors_origins else self.app
         self.front = Front(allowed, self.readiness)
         self.http_limits = HttpLimits(
-            settings.http_head_timeout_s, settings.http_body_timeout_s, settings.http_connections_max
+            head_timeout_s=settings.http_head_timeout_s,
+            body_timeout_s=settings.http_body_timeout_s,
+            body_bytes_per_s_min=settings.http_body_bytes_per_s_min,
+            body_bytes_max=settings.body_bytes_max,
+            connections_max=settings.http_connections_max,
         )
 
     def start(self) -> None:
