@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+
+import grpc
 
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
@@ -29,3 +33,23 @@ class Authority:
 
     def _run(self, *arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=self._folder, check=True, capture_output=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """Whom a client trusts, and the certificate and key that it shows, if any."""
+
+    authority: Path
+    pair: tuple[Path, Path] | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Return it for HTTP."""
+        made = ssl.create_default_context(cafile=str(self.authority))
+        if self.pair:
+            made.load_cert_chain(*self.pair)
+        return made
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Return it for gRPC."""
+        chain, key = (path.read_bytes() for path in self.pair) if self.pair else (None, None)
+        return grpc.ssl_channel_credentials(self.authority.read_bytes(), key, chain)
