@@ -31,7 +31,7 @@ from server.front import Front
 from server.guard import LocalGuard
 from server.http_protocol import HttpLimits
 from server.key_guard import KeyGuard
-from server.key_ring import KeyRing
+from server.key_ring import BUSY_TIMEOUT_MS, KeyRing
 from server.privacy import privacy_of
 from server.readiness import Readiness
 from server.settings import ServerSettings
@@ -60,7 +60,7 @@ class Parts:
         self.drain_notice_s = settings.drain_notice_s
         self.registry = Registry(data.registry_url)
         self.keys = KeyRing(
-            ApiKeys(data.registry_url),
+            ApiKeys(data.registry_url, busy_timeout_ms=BUSY_TIMEOUT_MS),
             rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
             may_be_open=not reachable(settings),
         )
@@ -96,12 +96,13 @@ class Parts:
             body_bytes_max=settings.body_bytes_max,
             credentials=self.tls and self.tls.grpc_credentials(),
         )
-        self.readiness = Readiness(self.exporter.obstacles, warnings=self.exporter.warnings)
+        self.readiness = Readiness(self.exporter.obstacles, warnings=self._warnings)
         self.metrics = PipelineMetrics(
             self.exporter,
             self.pipeline.counts,
             self.admission,
             version=VERSION,
+            keys=self.keys,
             not_ready=self.readiness.reasons,
         )
         app = application(self, settings)
@@ -147,6 +148,9 @@ class Parts:
     def backup(self) -> Path:
         """Return the folder of a new backup of the data directory."""
         return backup(self.exporter, self.upkeep, self.registry, self._data)
+
+    def _warnings(self) -> tuple[str, ...]:
+        return (*self.exporter.warnings(), *self.keys.warnings())
 
     def status(self) -> dict[str, Any]:
         """Return where all rows are, and how many items were taken of kinds that are not kept."""
