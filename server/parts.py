@@ -32,6 +32,7 @@ from server.guard import LocalGuard
 from server.http_protocol import HttpLimits
 from server.key_guard import KeyGuard
 from server.key_ring import BUSY_TIMEOUT_MS, KeyRing
+from server.openapi import describe_all
 from server.privacy import privacy_of
 from server.readiness import Readiness
 from server.settings import ServerSettings
@@ -200,6 +201,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
         )
     )
     errors.install(app)
+    describe_all(app)
     bodies = BodyReader(settings.body_bytes_max)
     return HttpPaths(
         app,
