@@ -127,7 +127,8 @@ class Forget(BaseModel):
     """Remove all rows of one customer, and the files that held them; print how many rows of each table.
 
     Their spans and log records, those of their sessions that name nobody, and the metrics, data points, exposures and
-    sums of their sessions.
+    sums of their sessions. Where a privacy policy redacts ids, theirs is found by the id as it was sent; without a
+    server the policy is that of --config, or of the server's environment variables.
     """
 
     customer: Annotated[str, Field(min_length=1, description="The customer's id, as the clients name them.")]
@@ -135,6 +136,9 @@ class Forget(BaseModel):
     url: Url = None
     api_key: ApiKey = None
     data_dir: DataDir = Path("./data")
+    config: Annotated[
+        Path | None, Field(description="The server's TOML file, where it has a privacy policy; not with --url.")
+    ] = None
     as_json: AsJson = False
 
     def cli_cmd(self) -> None:
@@ -147,7 +151,8 @@ class Forget(BaseModel):
         # Here, since the other commands should not wait for all that takes over a log.
         from server.forget import forget_in_files
 
-        return forget_in_files(self.data_dir, self.project or DEFAULT_PROJECT, self.customer, warn)
+        settings = ServerSettings(config=self.config)
+        return forget_in_files(self.data_dir, self.project or DEFAULT_PROJECT, self.customer, warn, settings)
 
     def _at_server(self, url: str) -> Mapping[str, int]:
         job = _post(url, "/customers/forget", {"customer_id": self.customer}, self.api_key)

@@ -10,6 +10,7 @@ from collector.quarantine import quarantined_files_with
 from collector.window import SpanWindow
 from schemas.spans import SPANS
 from server.errors import CommandError
+from server.privacy import KEY_FILE, privacy_of
 from server.settings import ServerSettings
 from storage.backup import backups
 from storage.data_directory import DataDirectory
@@ -18,21 +19,30 @@ from storage.lake import Lake
 from storage.upkeep.upkeep import Upkeep
 
 
-def forget_in_files(path: Path, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
+def forget_in_files(
+    path: Path, project: str, customer_id: str, progress: Callable[[str], None], settings: ServerSettings
+) -> Mapping[str, int]:
     """Remove a customer's rows from a data directory that no server uses; return how many of each table.
 
-    Raises CommandError, StorageError.
+    ``settings`` are those of its server: its privacy policies say what the id is stored as. Raises CommandError,
+    StorageError.
     """
     data = DataDirectory(path)
     if not data.lake.is_dir():
         raise CommandError(f"{data.path} is no data directory: start a server there first, or name one by --data-dir")
+    privacy = privacy_of(settings, data, may_make_key=False)
+    if privacy is None and (data.path / KEY_FILE).exists():
+        progress(
+            f"{data.path / KEY_FILE} is there, but no privacy policy is set: an id that is stored as a pseudonym is "
+            "not found; name the server's settings by --config"
+        )
     data.lock()
     try:
         lake = Lake(data.lake)
         exporter = _exporter(lake, data)
         exporter.start()
         try:
-            return forget(exporter, Upkeep(lake), data, project, customer_id, progress)
+            return forget(exporter, Upkeep(lake), data, project, customer_id, progress, privacy=privacy)
         finally:
             exporter.stop()
     finally:

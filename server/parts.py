@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from server.guard import LocalGuard
 from server.http_protocol import HttpLimits
 from server.kept import recent_others
 from server.key_guard import KeyGuard
-from server.key_ring import KeyRing
+from server.key_ring import BUSY_TIMEOUT_MS, KeyRing
+from server.openapi import describe_all
 from server.privacy import privacy_of
 from server.readiness import Readiness
 from server.settings import ServerSettings
@@ -63,7 +65,7 @@ class Parts:
         self.drain_notice_s = settings.drain_notice_s
         self.registry = Registry(data.registry_url)
         self.keys = KeyRing(
-            ApiKeys(data.registry_url),
+            ApiKeys(data.registry_url, busy_timeout_ms=BUSY_TIMEOUT_MS),
             rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
             may_be_open=not reachable(settings),
         )
@@ -103,26 +105,28 @@ class Parts:
             body_bytes_max=settings.body_bytes_max,
             credentials=self.tls and self.tls.grpc_credentials(),
         )
-        self.readiness = Readiness(self.exporter.obstacles, warnings=self.exporter.warnings)
+        self.readiness = Readiness(self.exporter.obstacles, warnings=self._warnings)
         self.metrics = PipelineMetrics(
             self.exporter,
             self.pipeline.counts,
             self.admission,
             version=VERSION,
+            keys=self.keys,
             not_ready=self.readiness.reasons,
         )
         app = application(self, settings)
-        self.app = KeyGuard(
-            app,
-            self.keys,
-            keyless=LocalGuard(app, settings.allowed_hosts, settings.cors_origins),
-            on_refusal=lambda error: self.admission.count_refusal("http", error),
-        )
+        count = partial(self.admission.count_refusal, "http")
+        keyless = LocalGuard(app, settings.allowed_hosts, settings.cors_origins, on_refusal=count)
+        self.app = KeyGuard(app, self.keys, keyless=keyless, on_refusal=count)
         # Before the guard: a preflight request bears no key.
         allowed: ASGIApp = Cors(self.app, settings.cors_origins) if settings.cors_origins else self.app
         self.front = Front(allowed, self.readiness)
         self.http_limits = HttpLimits(
-            settings.http_head_timeout_s, settings.http_body_timeout_s, settings.http_connections_max
+            head_timeout_s=settings.http_head_timeout_s,
+            body_timeout_s=settings.http_body_timeout_s,
+            body_bytes_per_s_min=settings.http_body_bytes_per_s_min,
+            body_bytes_max=settings.body_bytes_max,
+            connections_max=settings.http_connections_max,
         )
 
     def start(self) -> None:
@@ -153,6 +157,9 @@ class Parts:
     def backup(self) -> Path:
         """Return the folder of a new backup of the data directory."""
         return backup(self.exporter, self.upkeep, self.registry, self._data)
+
+    def _warnings(self) -> tuple[str, ...]:
+        return (*self.exporter.warnings(), *self.keys.warnings())
 
     def status(self) -> dict[str, Any]:
         """Return where all rows are, and how many items were taken of kinds that are not kept."""
@@ -202,6 +209,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
         )
     )
     errors.install(app)
+    describe_all(app)
     bodies = BodyReader(settings.body_bytes_max)
     return HttpPaths(
         BodyLimits(app, parts.admission, {"/apply": DOCUMENT_BYTES_MAX}),

@@ -7,15 +7,16 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import uvicorn
-import uvloop
 
 from server import logs
 from server.allocator import keep_freed_memory
 from server.descriptors import raise_limit
 from server.doors import listening, refuse_open_doors
 from server.errors import CommandError
+from server.event_loop import EventLoop
 from server.http_protocol import LimitedHttpProtocol
 from server.parts import Parts
 from server.settings import ServerSettings
@@ -40,7 +41,7 @@ def serve(settings: ServerSettings) -> None:
     with listening(settings.http) as listener:
         parts = Parts(settings, data)
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            with asyncio.Runner(loop_factory=partial(EventLoop, settings.http_head_timeout_s)) as runner:
                 runner.run(_run(parts, listener))
         finally:
             parts.stop()
@@ -68,7 +69,7 @@ async def _run(parts: Parts, listener: socket.socket) -> None:
         timeout_graceful_shutdown=DRAIN_S_MAX,
         lifespan="off",
         ws="none",
-        ssl_context_factory=(lambda _, __: tls.context()) if tls else None,
+        ssl_context_factory=(lambda _, __: tls.context(parts.http_limits.connections_max)) if tls else None,
     )
     http = _HttpServer(config)
     asyncio.get_running_loop().set_exception_handler(logs.log_loop_error)

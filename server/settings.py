@@ -115,6 +115,14 @@ class ServerSettings(BaseSettings):
     http_body_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="A client that sends nothing of a body for so long is sent away.")
     ] = 30.0
+    http_body_bytes_per_s_min: Annotated[
+        float,
+        Field(
+            ge=1,
+            allow_inf_nan=False,
+            description="A client whose body comes more slowly is sent away, after http_body_timeout_s of grace.",
+        ),
+    ] = 5_000.0
     http_connections_max: Annotated[
         int, Field(ge=1, le=60_000, description="HTTP connections at a time; beyond it they are refused.")
     ] = 4_000

@@ -5,7 +5,7 @@
 - Any other ``gen_ai.*`` event within a trace is a span of no duration under the span that it belongs to, with the
   operation ``event``, so that it counts as no call: ``decode`` of traces reads it, and whatever is done to spans
   (content, retention, forgetting) is done to it. Its body stands in the attribute ``gen_ai.event.content``. Its id is a
-  hash of what was sent, so that a retry is recognised.
+  hash of what was sent, so that a retry is recognised; with a privacy policy it is hashed once more, under its key.
 - All others are rows of ``log_records`` where they are to be kept, else they are counted.
 """
 
@@ -36,7 +36,8 @@ EVENT = "event"
 
 FLAG_EVENT = "feature_flag.evaluation"
 EVALUATION_EVENT = "gen_ai.evaluation.result"
-_GENAI = "gen_ai."
+EVENT_NAMES = "gen_ai."
+"""What the name of an event that becomes a span, and so the span's, begins with."""
 _CONTENT = "gen_ai.event.content"
 _OPERATION = "fallom.kind"
 # The best first; a flag's context is whom it was evaluated for.
@@ -139,7 +140,7 @@ def _read_resource(resource: ResourceLogs, request: Request, receipt: Receipt, f
                 found.exposures.append(row)
             elif name == EVALUATION_EVENT and (row := _metric(record, request, receipt)):
                 found.metrics.append(row)
-            elif name.startswith(_GENAI) and len(record.trace_id) == 16 and any(record.trace_id):
+            elif name.startswith(EVENT_NAMES) and len(record.trace_id) == 16 and any(record.trace_id):
                 scope_events.spans.append(_event_span(record, name, receipt))
                 found.event_count += 1
             elif found.others and origin:

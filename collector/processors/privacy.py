@@ -5,7 +5,9 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from collector.otlp.logs import EVENT, EVENT_NAMES
 from collector.privacy.content import ContentRule
 from collector.privacy.denial import DenialRule
 from collector.privacy.keyed_hash import KeyedHash
@@ -75,6 +77,8 @@ class _Rules:
     def __init__(self, policy: PrivacyPolicy, keyed_hash: KeyedHash) -> None:
         self.redactor = Redactor(policy.redact, policy.patterns, keyed_hash)
         self.by_table: dict[str, list[Rule]] = {table.name: [] for table in LOGGED_TABLES}
+        # First: what tells an event from other spans may be left out by the others.
+        self._add({SPANS.name: partial(_with_keyed_event_ids, keyed_hash=keyed_hash)})
         if policy.deny:
             self._add({name: DenialRule(Keys(policy.deny)) for name in _WITH_ATTRIBUTES})
         if policy.content is not Content.KEEP:
@@ -93,3 +97,19 @@ class _Rules:
 def _with_keyed_hash(spans: pa.RecordBatch, keyed_hash: KeyedHash) -> pa.RecordBatch:
     """Return the rows with a content hash by which nobody can try what was redacted."""
     return with_columns(spans, content_hash=keyed_hash.of_numbers(spans["content_hash"]))
+
+
+def _with_keyed_event_ids(spans: pa.RecordBatch, keyed_hash: KeyedHash) -> pa.RecordBatch:
+    """Return the spans, those that were events in logs with ids by which nobody can try what was sent.
+
+    Such an id is a hash (``collector.otlp.logs``); no other span names it as its parent.
+    """
+    if spans.num_rows == 0 or not pc.any(pc.equal(spans["operation"], EVENT)).as_py():
+        return spans
+    are_events = pc.and_(pc.equal(spans["operation"], EVENT), pc.equal(spans["duration_ns"], 0))
+    are_events = pc.and_(are_events, pc.starts_with(spans["name"], EVENT_NAMES)).fill_null(fill_value=False)
+    ids = [
+        keyed_hash.of(span_id, digits=16) if is_event else span_id
+        for span_id, is_event in zip(spans["span_id"].to_pylist(), are_events.to_pylist(), strict=True)
+    ]
+    return with_columns(spans, span_id=pa.array(ids, spans.schema.field("span_id").type))
