@@ -44,6 +44,7 @@ CONFIGURATION = {
 }
 _ENGINE = "fallom-server"
 _ENTRY = re.compile(r"(\d{20})\.json")
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(\.\d{10}\.\d{10})?\.parquet")
 _DRAFT_PREFIX = ".draft-"
 
 
@@ -221,9 +222,9 @@ class TransactionLog:
         """Return the complete checkpoints, ascending: of one file, or of all their parts."""
         found: dict[int, list[Path]] = {}
         for path in sorted(self._directory.glob("*.checkpoint*.parquet")):
-            parts = path.name.split(".")
-            if len(parts) == 3 or (len(parts) == 5 and len(parts[3]) == 10):
-                found.setdefault(int(parts[0]), []).append(path)
+            named = _CHECKPOINT.fullmatch(path.name)
+            if named:
+                found.setdefault(int(named.group(1)), []).append(path)
         return sorted((version, paths) for version, paths in found.items() if _is_complete(paths))
 
 

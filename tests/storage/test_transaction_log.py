@@ -136,3 +136,14 @@ def test_for_a_damaged_entry_no_good_checkpoint_is_set_aside(tmp_path: Path) -> 
     again = Lake(tmp_path)
     again.create(EXPOSURES)
     assert again.committed_segment(EXPOSURES, "w") == 101
+
+
+@pytest.mark.parametrize(
+    "name", ["x.checkpoint.parquet", f"{1:020}.checkpoint.x.parquet", f"{1:020}.checkpoint.a.b.parquet"]
+)
+def test_a_file_that_only_looks_like_a_checkpoint_is_none(table: Path, name: str) -> None:
+    with with_entry(table, b"") as (copy, entry):
+        entry.unlink()
+        entry.with_name(name).write_bytes(b"anything")
+
+        assert TransactionLog(copy).refresh().transactions == {"w": 1}
