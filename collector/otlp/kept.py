@@ -14,6 +14,9 @@ from collector.rows import Row, batch
 KEPT_BYTES_MAX = 256 * 1024 * 1024
 """What requests that are decoded together may come to."""
 
+KEPT_ROWS_MAX = 100_000
+"""In a request, as of spans: a row takes about 15 µs, and meanwhile nothing else is decoded."""
+
 _PART_ROWS = 4_096
 _PART_BYTES = 4 * 1024 * 1024
 
@@ -31,6 +34,9 @@ class KeptRows:
 
     def add(self, row: Row, size_bytes: int) -> None:
         """Add a row, of texts of about that size. Raises TooLargeError, and DecodeError for what can't be stored."""
+        if self.count >= KEPT_ROWS_MAX:
+            self.clear()
+            raise TooLargeError(f"at most {KEPT_ROWS_MAX} rows of {self._table} in a request allowed: send it in parts")
         self._rows.append(row)
         self._bytes += size_bytes
         self.count += 1

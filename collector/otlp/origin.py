@@ -29,6 +29,7 @@ def _naming_keys() -> Mapping[str, tuple[str, ...]]:
 
 # Of each column the keys that fill it, the best first: those of spans.
 _NAMING_KEYS = _naming_keys()
+_NAMING = frozenset(key for keys in _NAMING_KEYS.values() for key in keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,8 @@ class Repeated:
 def _named(values: Mapping[str, object]) -> Row:
     """Return the config, session and customer that the values name; those that they don't are left out."""
     found: Row = {}
+    if _NAMING.isdisjoint(values):
+        return found
     for column, keys in _NAMING_KEYS.items():
         text = next((text for key in keys if key in values and (text := as_text(values[key]))), None)
         if text is not None:

@@ -23,7 +23,7 @@ from otlp_decoder.conversions import to_python
 
 from collector.component import CollectorError, TooLargeError
 from collector.decoders import DECODERS, decoders
-from collector.otlp.kept import KEPT_BYTES_MAX
+from collector.otlp.kept import KEPT_BYTES_MAX, KEPT_ROWS_MAX
 from collector.pipeline import Pipeline
 from collector.request import Decoded, Format, Outcome, Receipt, Request
 from schemas.log_records import LOG_RECORDS
@@ -405,3 +405,12 @@ def test_a_body_made_wrong_at_random_is_taken_or_refused(kind: str, changes: lis
     (outcome,) = found.outcomes
     kept = found.rows.num_rows + sum(rows.num_rows for _, rows in found.also)
     assert isinstance(outcome, CollectorError) or outcome.accepted == kept
+
+
+@pytest.mark.parametrize(("more", "is_refused"), [(0, False), (1, True)])
+def test_a_request_has_a_limit_of_rows(more: int, is_refused: bool) -> None:
+    gauge = {"data_points": [{} for _ in range(KEPT_ROWS_MAX + more)]}
+
+    (outcome,) = decoded(metrics(Metric(name="m", gauge=gauge))).outcomes
+
+    assert isinstance(outcome, TooLargeError) == is_refused
