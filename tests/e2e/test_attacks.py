@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import socket
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from client_messages import PROTOBUF, export_bytes, export_request, grpc_channel, http_client, span
 from google.rpc.status_pb2 import Status
+from keyed_server import Client, create_key
 from server_process import ServerProcess
 
 pytestmark = pytest.mark.e2e
@@ -105,3 +108,22 @@ def test_the_data_are_for_the_servers_user_and_group_alone(tmp_path: Path) -> No
     assert stat.S_IMODE(data_dir.stat().st_mode) == 0o750
     open_to_all = [path for path in data_dir.rglob("*") if path.stat().st_mode & stat.S_IRWXO]
     assert open_to_all == []
+
+
+def test_one_project_can_not_take_all_places_of_statements(tmp_path: Path) -> None:
+    slow = {"query": "SELECT sleep_ms(4000)"}
+    keys = {project: create_key(tmp_path / "data", project, "read") for project in ("a", "b")}
+    server = ServerProcess(tmp_path / "data").start()
+    a, b = (Client(server, keys[project]) for project in ("a", "b"))
+
+    try:
+        with ThreadPoolExecutor(3) as threads:
+            running = [threads.submit(Client(server, keys["a"]).post, "/sql", slow) for _ in range(3)]
+            time.sleep(1.5)
+            refused = a.ask("POST", "/sql", json=slow)
+            assert b.sql("SELECT 1") == [[1]]
+            assert [one.done() for one in running] == [False] * 3
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
+        assert a.sql("SELECT 1") == [[1]]
+    finally:
+        server.stop()
