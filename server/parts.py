@@ -10,7 +10,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from analytics.api import backups, customers, errors, experiments, registry, sql, traces
+from analytics import evaluations as evaluation_runs
+from analytics.api import backups, customers, errors, evaluations, experiments, registry, sql, traces
 from collector import debug, prometheus
 from collector.admission import Admission
 from collector.decoders import decoders
@@ -18,8 +19,8 @@ from collector.exporters.lake import LakeExporter
 from collector.http_body import BodyReader
 from collector.pipeline import Pipeline
 from collector.prometheus import PipelineMetrics
-from collector.receivers import fallom_http, otlp_http
-from collector.receivers.http_paths import HttpPaths
+from collector.receivers import evaluations_http, fallom_http, otlp_http
+from collector.receivers.http_paths import Handler, HttpPaths
 from collector.receivers.otlp_grpc import OtlpGrpcReceiver
 from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
@@ -87,11 +88,11 @@ class Parts:
         self.upkeep = Upkeep(
             lake, retention_days=settings.retention_days, content_retention_days=settings.content_retention_days
         )
-        self._privacy = privacy_of(settings, data)
+        self.privacy = privacy_of(settings, data)
         self.pipeline = Pipeline(
             self.exporter,
             newest_receipt=lambda: newest_receipt(self.engine),
-            privacy=self._privacy,
+            privacy=self.privacy,
             decoders=decoders(keep_logs=settings.keep_logs, keep_metrics=settings.keep_metrics),
         )
         self.admission = Admission(settings.in_flight_bytes_max)
@@ -151,7 +152,7 @@ class Parts:
             customer_id,
             progress,
             tell_damaged=tell_damaged,
-            privacy=self._privacy,
+            privacy=self.privacy,
         )
 
     def backup(self) -> Path:
@@ -198,6 +199,8 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(registry.router(parts.registry))
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
+    bodies = BodyReader(settings.body_bytes_max)
+    app.include_router(evaluations.router(parts.engine, evaluation_receiver(parts, bodies)))
     app.include_router(customers.router(parts.forget))
     app.include_router(backups.router(parts.backup))
     app.include_router(
@@ -210,7 +213,6 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     )
     errors.install(app)
     describe_all(app)
-    bodies = BodyReader(settings.body_bytes_max)
     return HttpPaths(
         BodyLimits(app, parts.admission, {"/apply": DOCUMENT_BYTES_MAX}),
         {
@@ -220,6 +222,17 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
         otlp_http.PREFIX,
         otlp_http.wrong_path,
         otlp_http.wrong_method,
+    )
+
+
+def evaluation_receiver(parts: Parts, bodies: BodyReader) -> Handler:
+    """Return what takes runs of evaluations."""
+    return evaluations_http.handler(
+        parts.replies,
+        parts.admission,
+        bodies,
+        stored_in=lambda project, run_id: evaluation_runs.stored_in(parts.engine, project, run_id),
+        keyed_hash=lambda project, text: text if parts.privacy is None else parts.privacy.hashed(project, text),
     )
 
 
