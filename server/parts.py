@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from analytics import evaluations as evaluation_runs
-from analytics.api import backups, customers, errors, evaluations, experiments, registry, sql, traces
+from analytics.api import backups, customers, datasets, errors, evaluations, experiments, registry, sql, traces
 from collector import debug, prometheus
 from collector.admission import Admission
 from collector.decoders import decoders
@@ -26,8 +26,11 @@ from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
 from server.backup import backup
+from server.bodies import AdmittedBodies
 from server.body_limits import BodyLimits
 from server.cors import Cors
+from server.dataset_privacy import DatasetPrivacy
+from server.dataset_retention import dataset_retention
 from server.doors import reachable
 from server.forget import forget
 from server.front import Front
@@ -43,6 +46,7 @@ from server.settings import ServerSettings
 from server.tls import tls_of
 from storage import sql as statements
 from storage.data_directory import DataDirectory
+from storage.datasets.datasets import Datasets
 from storage.engines.duckdb import DuckDBEngine
 from storage.errors import StorageError
 from storage.hot import HotRows
@@ -65,6 +69,7 @@ class Parts:
         self._data = data
         self.drain_notice_s = settings.drain_notice_s
         self.registry = Registry(data.registry_url)
+        self.datasets = Datasets(data.registry_url)
         self.keys = KeyRing(
             ApiKeys(data.registry_url, busy_timeout_ms=BUSY_TIMEOUT_MS),
             rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
@@ -86,7 +91,10 @@ class Parts:
             recent_others=recent_others(self.engine, settings),
         )
         self.upkeep = Upkeep(
-            lake, retention_days=settings.retention_days, content_retention_days=settings.content_retention_days
+            lake,
+            retention_days=settings.retention_days,
+            content_retention_days=settings.content_retention_days,
+            also=dataset_retention(self.datasets, settings),
         )
         self.privacy = privacy_of(settings, data)
         self.pipeline = Pipeline(
@@ -147,6 +155,8 @@ class Parts:
         return forget(
             self.exporter,
             self.upkeep,
+            self.datasets,
+            self.engine,
             self._data,
             project,
             customer_id,
@@ -176,6 +186,7 @@ class Parts:
             self.engine.close,
             self.keys.stop,
             self.registry.close,
+            self.datasets.close,
         )
         for step in steps:
             try:
@@ -201,6 +212,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(traces.router(parts.engine))
     bodies = BodyReader(settings.body_bytes_max)
     app.include_router(evaluations.router(parts.engine, evaluation_receiver(parts, bodies)))
+    app.include_router(datasets.router(dataset_parts(parts, settings, bodies)))
     app.include_router(customers.router(parts.forget))
     app.include_router(backups.router(parts.backup))
     app.include_router(
@@ -233,6 +245,17 @@ def evaluation_receiver(parts: Parts, bodies: BodyReader) -> Handler:
         bodies,
         stored_in=lambda project, run_id: evaluation_runs.stored_in(parts.engine, project, run_id),
         keyed_hash=lambda project, text: text if parts.privacy is None else parts.privacy.hashed(project, text),
+    )
+
+
+def dataset_parts(parts: Parts, settings: ServerSettings, bodies: BodyReader) -> datasets.DatasetParts:
+    """Return what the routes of datasets work with."""
+    return datasets.DatasetParts(
+        parts.datasets,
+        parts.engine,
+        DatasetPrivacy(parts.privacy),
+        AdmittedBodies(bodies, parts.admission).read,
+        settings.sql_timeout_s,
     )
 
 

@@ -72,6 +72,11 @@ class Privacy:
         rules = self._rules_of(project)
         return text if rules is None else rules.redactor.text(text)
 
+    def denies(self, project: str, key: str) -> bool:
+        """Return whether attributes of this key are left out."""
+        rules = self._rules_of(project)
+        return rules is not None and rules.denied.match(key)
+
     def _applied(self, table: str, rows: pa.RecordBatch, project: str | None) -> pa.RecordBatch:
         rules = self._rules_of(project or "")
         if rules is None:
@@ -95,12 +100,13 @@ class _Rules:
         self.redactor = Redactor(policy.redact, policy.patterns, keyed_hash)
         self.by_table: dict[str, list[Rule]] = {table.name: [] for table in LOGGED_TABLES}
         self.hash = keyed_hash
+        self.denied = Keys(policy.deny)
         self.keeps_content = policy.content is Content.KEEP
         rule = ContentRule(policy.content, Keys(policy.content_attributes), keyed_hash)
         # First: what tells an event from other spans may be left out by the others.
         self._add({SPANS.name: partial(_with_keyed_event_ids, keyed_hash=keyed_hash)})
         if policy.deny:
-            self._add({name: DenialRule(Keys(policy.deny)) for name in _WITH_ATTRIBUTES})
+            self._add({name: DenialRule(self.denied) for name in _WITH_ATTRIBUTES})
         if policy.content is not Content.KEEP:
             self._add({SPANS.name: rule, LOG_RECORDS.name: rule.of_logs, METRIC_POINTS.name: rule})
         if policy.deny or policy.content is not Content.KEEP:
