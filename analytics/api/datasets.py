@@ -261,9 +261,8 @@ def _unknown(datasets: Datasets, caller: str, key: str, version: int | None) -> 
         found = datasets.versions(caller, key)
     live = [str(each.version) for each in found if each.archived_at is None]
     if live:
-        return ApiError(
-            404, "not_found", f"dataset {key!r} has no version {version}; its latest is {live[-1]}", "version"
-        )
+        message = f"dataset {key!r} has no version {version}; its latest is {live[-1]}"
+        return ApiError(404, "not_found", message, "version")
     what = f"dataset {key!r} is archived" if found else f"no dataset {key!r}"
     return ApiError(404, "not_found", f"{what}: GET /api/datasets lists those that there are", "key")
 
