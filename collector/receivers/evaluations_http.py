@@ -21,7 +21,7 @@ from collector.replies import Replies
 from collector.request import Format, Request
 
 TRANSPORT = "http"
-RUN_BYTES_MAX = 16 * 1024 * 1024
+RUN_BYTES_MAX = 64 * 1024 * 1024
 
 StoredIn = Callable[[str, str], Sequence[str]]
 """Given a project and a run's id, the tables that the run is in."""
