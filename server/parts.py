@@ -26,7 +26,6 @@ from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
 from server.backup import backup
-from server.bodies import AdmittedBodies
 from server.body_limits import BodyLimits
 from server.cors import Cors
 from server.dataset_privacy import DatasetPrivacy
@@ -211,8 +210,9 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
     bodies = BodyReader(settings.body_bytes_max)
-    app.include_router(evaluations.router(parts.engine, evaluation_receiver(parts, bodies)))
-    app.include_router(datasets.router(dataset_parts(parts, settings, bodies)))
+    upload = evaluation_receiver(parts, bodies)
+    app.include_router(evaluations.router(parts.engine, upload))
+    app.include_router(datasets.router(dataset_parts(parts, settings)))
     app.include_router(customers.router(parts.forget))
     app.include_router(backups.router(parts.backup))
     app.include_router(
@@ -226,9 +226,10 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     errors.install(app)
     describe_all(app)
     return HttpPaths(
-        BodyLimits(app, parts.admission, {"/apply": DOCUMENT_BYTES_MAX}),
+        BodyLimits(app, parts.admission, {"/apply": DOCUMENT_BYTES_MAX, "/api/datasets/": datasets.BODY_BYTES_MAX}),
         {
             **otlp_http.handlers(parts.replies, parts.admission, bodies),
+            "/api/sdk-evals": upload,
             **fallom_http.handlers(parts.replies, parts.admission, bodies, parts.registry.knows_config),
         },
         otlp_http.PREFIX,
@@ -248,13 +249,12 @@ def evaluation_receiver(parts: Parts, bodies: BodyReader) -> Handler:
     )
 
 
-def dataset_parts(parts: Parts, settings: ServerSettings, bodies: BodyReader) -> datasets.DatasetParts:
+def dataset_parts(parts: Parts, settings: ServerSettings) -> datasets.DatasetParts:
     """Return what the routes of datasets work with."""
     return datasets.DatasetParts(
         parts.datasets,
         parts.engine,
         DatasetPrivacy(parts.privacy),
-        AdmittedBodies(bodies, parts.admission).read,
         settings.sql_timeout_s,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol, TypeVar
@@ -44,8 +44,6 @@ WRITES_MAX = 2
 Project = Annotated[str, Depends(project)]
 Key = Annotated[str, Path(pattern=KEY_PATTERN, description="The dataset's key.", examples=["support-golden"])]
 Body = TypeVar("Body", bound=BaseModel)
-ReadBody = Callable[[Request, int], AbstractAsyncContextManager[bytes]]
-"""Gives a request's body, of at most so many bytes, for as long as it is needed."""
 
 
 class Policy(Protocol):
@@ -68,7 +66,6 @@ class DatasetParts:
     datasets: Datasets
     engine: DuckDBEngine
     policy: Policy
-    read_body: ReadBody
     timeout_s: float
 
 
@@ -123,8 +120,8 @@ def _add_writing(routes: APIRouter, parts: DatasetParts) -> None:
 
     async def write(request: Request, model: type[Body], make: Callable[[Body], dict[str, Any]]) -> Response:
         _check_content_type(request)
-        async with parts.read_body(request, BODY_BYTES_MAX) as body:
-            content = await to_thread.run_sync(lambda: make(_parsed(model, body)), limiter=limiter)
+        body = await request.body()
+        content = await to_thread.run_sync(lambda: make(_parsed(model, body)), limiter=limiter)
         return json_answer(content)
 
     @routes.post(

@@ -25,7 +25,7 @@ BARE = "bare"
 
 
 def remove_old_content(rewriter: Rewriter, *, days: int, today: date) -> int:
-    """Remove content of spans, log records and evaluations of before that many days; return how many files were rewritten."""
+    """Remove content of spans, logs and evaluations of before that many days; return how many files were rewritten."""
     first_kept = (today - timedelta(days)).isoformat()
     rewritten = take_all(
         partial(rewriter.rewrite, table, [file], operation="UPDATE", change=change, prefix=BARE)

@@ -166,15 +166,13 @@ def test_entries_that_are_none_are_refused(shared_server: ServerProcess, content
     assert message.startswith(said)
 
 
-def test_a_body_beyond_the_limit_is_refused(tmp_path: Path) -> None:
-    server = ServerProcess(tmp_path / "data", "--body-bytes-max", "2048").start()
-    long = "x" * 3_000
+def test_a_body_beyond_the_limit_is_refused(shared_server: ServerProcess) -> None:
+    size_bytes = 16 * 1024 * 1024 + 1
+    head = {"Content-Type": "application/json"}
 
-    dataset = error(server.post("/api/datasets/none", {"entries": [{"input": long}]}))
-    run = error(server.post("/api/sdk-evals", {"name": "run", "results": [{"input": long}]}))
+    status, _, body = shared_server.request("POST", "/api/datasets/none", b" " * size_bytes, head)
 
-    server.stop()
-    assert dataset == run == (413, "the body is larger than 2048 bytes, the limit: send it in parts")
+    assert (status, json.loads(body)["error"]["code"]) == (413, "too_large")
 
 
 def test_a_body_that_a_web_page_could_send_is_refused(shared_server: ServerProcess) -> None:
