@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.component import CollectorError, DecodeError
-from collector.fallom import exposures, metrics
+from collector.fallom import evaluations, exposures, metrics
 from collector.fallom import trace as fallom_trace
 from collector.fallom.fields import load_object
 from collector.otlp import data_points, logs, metric_points, wire
@@ -103,6 +103,7 @@ DECODERS: dict[Format, Decoder] = {
     Format.JSON_TRACES: decode_json_traces,
     Format.METRICS: partial(decode_rows, "metrics", metrics.decode),
     Format.EXPOSURE: partial(decode_rows, "exposures", exposures.decode),
+    Format.EVALUATION: evaluations.decode,
     Format.LOGS_PROTOBUF: partial(logs.decode, _LOGS_PROTOBUF),
     Format.LOGS_JSON: partial(logs.decode, _LOGS_JSON),
     Format.DATA_POINTS_PROTOBUF: partial(data_points.decode, _POINTS_PROTOBUF),

@@ -36,6 +36,7 @@ ITEMS: dict[Format, tuple[str, str]] = {
     Format.DATA_POINTS_JSON: ("metric_points", "otlp"),
     Format.METRICS: ("metric_points", "fallom"),
     Format.EXPOSURE: ("exposures", "fallom"),
+    Format.EVALUATION: ("evaluation_items", "fallom"),
 }
 ROUND_BYTES_MAX = 64 * 1024 * 1024
 DECODED_BYTES_ENOUGH = 128 * 1024 * 1024

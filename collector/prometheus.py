@@ -212,12 +212,14 @@ _SOURCES: tuple[Source, ...] = (
     ("metric_points", "otlp", "http"),
     ("metric_points", "fallom", "http"),
     ("exposures", "fallom", "http"),
+    ("evaluation_items", "fallom", "http"),
 )
 _KINDS = {
     "spans": ("otelcol_receiver_{}_spans", "Spans"),
     "log_records": ("otelcol_receiver_{}_log_records", "Log records"),
     "metric_points": ("otelcol_receiver_{}_metric_points", "Metric points, and values of custom metrics,"),
     "exposures": ("fallom_receiver_{}_exposures", "Exposures"),
+    "evaluation_items": ("fallom_receiver_{}_evaluation_items", "Items of evaluations"),
 }
 
 

@@ -14,12 +14,16 @@ _TRANSPORT = "http"
 
 
 class BodyLimits:
-    """Lets an application read bodies of BODY_BYTES_MAX at most, or of what ``bytes_max`` says for a path."""
+    """Lets an application read bodies of BODY_BYTES_MAX at most, or of what ``bytes_max`` says for a path.
+
+    There, a path that ends with ``/`` stands for all below it.
+    """
 
     def __init__(self, app: ASGIApp, admission: Admission, bytes_max: Mapping[str, int]) -> None:
         self._app = app
         self._admission = admission
         self._bytes_max = dict(bytes_max)
+        self._below = tuple((path, limit) for path, limit in bytes_max.items() if path.endswith("/"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
@@ -28,10 +32,13 @@ class BodyLimits:
             return
         share = self._admission.share(_TRANSPORT)
         try:
-            bytes_max = self._bytes_max.get(scope["path"], BODY_BYTES_MAX)
-            await self._app(scope, _limited(receive, share, bytes_max), send)
+            await self._app(scope, _limited(receive, share, self._bytes_max_of(scope["path"])), send)
         finally:
             share.release()
+
+    def _bytes_max_of(self, path: str) -> int:
+        below = (limit for start, limit in self._below if path.startswith(start))
+        return self._bytes_max.get(path) or next(below, BODY_BYTES_MAX)
 
 
 def _limited(receive: Receive, share: Share, bytes_max: int) -> Receive:

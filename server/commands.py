@@ -1,7 +1,6 @@
 """The commands and their flags."""
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -9,13 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand, SettingsConfigDict, SettingsError
 
 from analytics.rows import json_rows
 from collector.component import CollectorError
 from schemas.project import DEFAULT_PROJECT
+from server.api_client import request as _request
+from server.datasets import DatasetCommands
 from server.errors import CommandError
 from server.flags import ApiKey, AsJson, DataDir, ProjectOfFiles, Url
 from server.keys import Keys
@@ -212,6 +212,7 @@ class Command(BaseSettings):
     forget: CliSubCommand[Forget] = Field(description="Remove all rows of one customer.")
     keys: CliSubCommand[Keys] = Field(description="Make, list and revoke API keys.")
 
+    datasets: CliSubCommand[DatasetCommands] = Field(description="Make, list and export datasets of evaluations.")
     backup: CliSubCommand[Backup] = Field(description="Make a backup of the data directory.")
 
     def cli_cmd(self) -> None:
@@ -258,22 +259,3 @@ def _post(url: str, path: str, content: object, api_key: str | None) -> dict[str
 
 def _get(url: str, path: str, api_key: str | None) -> dict[str, Any]:
     return _request("GET", url, path, api_key)
-
-
-def _request(method: str, url: str, path: str, api_key: str | None, **options: Any) -> dict[str, Any]:
-    key = api_key or os.environ.get("FALLOM_API_KEY")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    try:
-        response = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=120, **options)
-    except httpx.HTTPError as error:
-        raise CommandError(f"{url} can't be reached: {error}") from error
-    except httpx.InvalidURL as error:
-        raise CommandError(f"url: {error}, got {url!r}") from error
-    try:
-        answer = response.json()
-    except ValueError:
-        answer = {}
-    if response.is_success and isinstance(answer, dict):
-        return answer
-    message = answer.get("error", {}).get("message") if isinstance(answer, dict) else None
-    raise CommandError(message or f"{url}{path} answered {response.status_code}")

@@ -53,7 +53,7 @@ class KeyGuard:
 
     def _caller(self, scope: Scope) -> Caller | HttpAnswer:
         """Return who calls, or the answer to whoever may not."""
-        scopes = scopes_of(scope["path"])
+        scopes = scopes_of(scope["path"], scope["method"])
         try:
             return self._keys.admit(_key(scope["headers"]), ADMIN if scopes is None else scopes)
         except PermissionDeniedError as error:

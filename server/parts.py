@@ -10,7 +10,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from analytics.api import backups, customers, errors, experiments, registry, sql, traces
+from analytics import evaluations as evaluation_runs
+from analytics.api import backups, customers, datasets, errors, evaluations, experiments, registry, sql, traces
 from collector import debug, prometheus
 from collector.admission import Admission
 from collector.decoders import decoders
@@ -18,8 +19,8 @@ from collector.exporters.lake import LakeExporter
 from collector.http_body import BodyReader
 from collector.pipeline import Pipeline
 from collector.prometheus import PipelineMetrics
-from collector.receivers import fallom_http, otlp_http
-from collector.receivers.http_paths import HttpPaths
+from collector.receivers import evaluations_http, fallom_http, otlp_http
+from collector.receivers.http_paths import Handler, HttpPaths
 from collector.receivers.otlp_grpc import OtlpGrpcReceiver
 from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
@@ -27,6 +28,8 @@ from collector.window import SpanWindow
 from server.backup import backup
 from server.body_limits import BodyLimits
 from server.cors import Cors
+from server.dataset_privacy import DatasetPrivacy
+from server.dataset_retention import dataset_retention
 from server.doors import reachable
 from server.forget import forget
 from server.front import Front
@@ -42,6 +45,7 @@ from server.settings import ServerSettings
 from server.tls import tls_of
 from storage import sql as statements
 from storage.data_directory import DataDirectory
+from storage.datasets.datasets import Datasets
 from storage.engines.duckdb import DuckDBEngine
 from storage.errors import StorageError
 from storage.hot import HotRows
@@ -64,6 +68,7 @@ class Parts:
         self._data = data
         self.drain_notice_s = settings.drain_notice_s
         self.registry = Registry(data.registry_url)
+        self.datasets = Datasets(data.registry_url)
         self.keys = KeyRing(
             ApiKeys(data.registry_url, busy_timeout_ms=BUSY_TIMEOUT_MS),
             rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
@@ -85,13 +90,16 @@ class Parts:
             recent_others=recent_others(self.engine, settings),
         )
         self.upkeep = Upkeep(
-            lake, retention_days=settings.retention_days, content_retention_days=settings.content_retention_days
+            lake,
+            retention_days=settings.retention_days,
+            content_retention_days=settings.content_retention_days,
+            also=dataset_retention(self.datasets, settings),
         )
-        self._privacy = privacy_of(settings, data)
+        self.privacy = privacy_of(settings, data)
         self.pipeline = Pipeline(
             self.exporter,
             newest_receipt=lambda: newest_receipt(self.engine),
-            privacy=self._privacy,
+            privacy=self.privacy,
             decoders=decoders(keep_logs=settings.keep_logs, keep_metrics=settings.keep_metrics),
         )
         self.admission = Admission(settings.in_flight_bytes_max)
@@ -146,12 +154,14 @@ class Parts:
         return forget(
             self.exporter,
             self.upkeep,
+            self.datasets,
+            self.engine,
             self._data,
             project,
             customer_id,
             progress,
             tell_damaged=tell_damaged,
-            privacy=self._privacy,
+            privacy=self.privacy,
         )
 
     def backup(self) -> Path:
@@ -175,6 +185,7 @@ class Parts:
             self.engine.close,
             self.keys.stop,
             self.registry.close,
+            self.datasets.close,
         )
         for step in steps:
             try:
@@ -198,6 +209,10 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(registry.router(parts.registry))
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
+    bodies = BodyReader(settings.body_bytes_max)
+    upload = evaluation_receiver(parts, bodies)
+    app.include_router(evaluations.router(parts.engine, upload))
+    app.include_router(datasets.router(dataset_parts(parts, settings)))
     app.include_router(customers.router(parts.forget))
     app.include_router(backups.router(parts.backup))
     app.include_router(
@@ -210,16 +225,37 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     )
     errors.install(app)
     describe_all(app)
-    bodies = BodyReader(settings.body_bytes_max)
     return HttpPaths(
-        BodyLimits(app, parts.admission, {"/apply": DOCUMENT_BYTES_MAX}),
+        BodyLimits(app, parts.admission, {"/apply": DOCUMENT_BYTES_MAX, "/api/datasets/": datasets.BODY_BYTES_MAX}),
         {
             **otlp_http.handlers(parts.replies, parts.admission, bodies),
+            "/api/sdk-evals": upload,
             **fallom_http.handlers(parts.replies, parts.admission, bodies, parts.registry.knows_config),
         },
         otlp_http.PREFIX,
         otlp_http.wrong_path,
         otlp_http.wrong_method,
+    )
+
+
+def evaluation_receiver(parts: Parts, bodies: BodyReader) -> Handler:
+    """Return what takes runs of evaluations."""
+    return evaluations_http.handler(
+        parts.replies,
+        parts.admission,
+        bodies,
+        stored_in=lambda project, run_id: evaluation_runs.stored_in(parts.engine, project, run_id),
+        keyed_hash=lambda project, text: text if parts.privacy is None else parts.privacy.hashed(project, text),
+    )
+
+
+def dataset_parts(parts: Parts, settings: ServerSettings) -> datasets.DatasetParts:
+    """Return what the routes of datasets work with."""
+    return datasets.DatasetParts(
+        parts.datasets,
+        parts.engine,
+        DatasetPrivacy(parts.privacy),
+        settings.sql_timeout_s,
     )
 
 

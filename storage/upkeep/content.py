@@ -4,7 +4,7 @@ A file without content bears it in its name (``bare-…``), so that no file is r
 late to an old day are found.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import partial
 from typing import Any
@@ -13,21 +13,23 @@ import orjson
 import pyarrow as pa
 
 from schemas.content import COLUMNS, JSON_COLUMNS, is_content_body, is_content_event, is_content_key
+from schemas.evaluations import CONTENT_COLUMNS, EVALUATION_TABLES
 from schemas.json_attributes import REMOVED, change_attributes, change_each
 from schemas.log_records import LOG_RECORDS
 from schemas.spans import SPANS
-from storage.upkeep.rewrite import Rewriter
+from schemas.table import Table
+from storage.upkeep.rewrite import Change, Rewriter
 from storage.upkeep.steps import take_all
 
 BARE = "bare"
 
 
 def remove_old_content(rewriter: Rewriter, *, days: int, today: date) -> int:
-    """Remove content of spans and log records of before that many days; return how many files were rewritten."""
+    """Remove content of spans, logs and evaluations of before that many days; return how many files were rewritten."""
     first_kept = (today - timedelta(days)).isoformat()
     rewritten = take_all(
         partial(rewriter.rewrite, table, [file], operation="UPDATE", change=change, prefix=BARE)
-        for table, change in ((SPANS, without_content), (LOG_RECORDS, without_content_of_logs))
+        for table, change in _CHANGES
         for file in rewriter.lake.files(table)
         if (day := file.partition["date"]) is not None and day < first_kept and file.prefix != BARE
     )
@@ -36,8 +38,7 @@ def remove_old_content(rewriter: Rewriter, *, days: int, today: date) -> int:
 
 def without_content(spans: pa.Table) -> pa.Table:
     """Return the spans without what was said to a model or by it."""
-    for name in COLUMNS:
-        spans = _with_column(spans, name, pa.nulls(spans.num_rows, pa.string()))
+    spans = _without_columns(COLUMNS, spans)
     for name, strip in zip(JSON_COLUMNS, (_strip_attributes, _strip_events), strict=True):
         texts = [_stripped(text, strip) for text in spans[name].to_pylist()]
         spans = _with_column(spans, name, pa.array(texts, pa.string()))
@@ -57,6 +58,19 @@ def without_content_of_logs(records: pa.Table) -> pa.Table:
         bodies.append(None if is_content_body(event) else stripped)
     records = _with_column(records, "body", pa.array(bodies, pa.string()))
     return _with_column(records, "attributes", pa.array(attributes, pa.string()))
+
+
+def _without_columns(names: Sequence[str], rows: pa.Table) -> pa.Table:
+    for name in names:
+        rows = _with_column(rows, name, pa.nulls(rows.num_rows, pa.string()))
+    return rows
+
+
+_CHANGES: tuple[tuple[Table, Change], ...] = (
+    (SPANS, without_content),
+    (LOG_RECORDS, without_content_of_logs),
+    *((table, partial(_without_columns, CONTENT_COLUMNS[table.name])) for table in EVALUATION_TABLES),
+)
 
 
 def _with_column(spans: pa.Table, name: str, column: pa.Array) -> pa.Table:

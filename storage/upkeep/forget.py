@@ -1,8 +1,9 @@
 """Forgetting a customer: the rows of all tables that are theirs, and the files in which they were, at once.
 
 A customer's spans and log records are those that name them, and those of their sessions and traces that name nobody.
-Theirs are also the metrics, data points, exposures and rollup of their sessions. A session is theirs if a row of it
-names them; of a session that several share, each loses what is their own.
+Theirs are likewise the items of evaluations, with their scores, and the metrics, data points, exposures and rollup of
+their sessions. A session is theirs if a row of it names them; of a session that several share, each loses what is their
+own.
 
 Theory of operation. What is the customer's is found first and written down, since it can no longer be found once a
 part is removed: a process that dies in between goes on at its next start (``resume``). Each file that holds rows of
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from schemas.evaluations import EVALUATION_TABLES
 from schemas.exposures import EXPOSURES
 from schemas.log_records import LOG_RECORDS
 from schemas.metric_points import METRIC_POINTS
@@ -109,6 +111,7 @@ def _remove(rewriter: Rewriter, whose: Customer, progress: Progress) -> Mapping[
         (EXPOSURES, whose.has_exposures),
         (LOG_RECORDS, whose.has_spans),
         (METRIC_POINTS, whose.has_exposures),
+        *((table, whose.has_spans) for table in EVALUATION_TABLES),
     ):
         counts[table.name] = _until_all(
             lambda table=table, is_theirs=is_theirs: _remove_rows(rewriter, table, is_theirs, progress)  # type: ignore[misc]

@@ -59,8 +59,7 @@ def test_all_rows_of_a_customer_go_and_all_others_stay(lake: UpkeepLake) -> None
     counts = forget(lake)
 
     assert lake.numbers() == [4, 5, 6, 7, 9]
-    none = {"log_records": 0, "metric_points": 0}
-    assert counts == {"spans": 4, "metrics": 2, "exposures": 2, "session_rollup": 4} | none
+    assert +counts == {"spans": 4, "metrics": 2, "exposures": 2, "session_rollup": 4}
     assert [row["session_id"] for row in lake.rows(METRICS).sort_by("session_id").to_pylist()] == ["a", "b", None]
     assert lake.rows(EXPOSURES)["session_id"].to_pylist() == ["b"]
     assert lake.rollup_is_fresh()

@@ -1,0 +1,30 @@
+"""Asks a running server, as the commands with ``--url`` do."""
+
+import os
+from typing import Any
+
+import httpx
+
+from server.errors import CommandError
+
+TIMEOUT_S = 120
+
+
+def request(method: str, url: str, path: str, api_key: str | None, **options: Any) -> dict[str, Any]:
+    """Return the JSON object that the server answers. Raises CommandError, with the server's own words."""
+    key = api_key or os.environ.get("FALLOM_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        response = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=TIMEOUT_S, **options)
+    except httpx.HTTPError as error:
+        raise CommandError(f"{url} can't be reached: {error}") from error
+    except httpx.InvalidURL as error:
+        raise CommandError(f"url: {error}, got {url!r}") from error
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = {}
+    if response.is_success and isinstance(answer, dict):
+        return answer
+    message = answer.get("error", {}).get("message") if isinstance(answer, dict) else None
+    raise CommandError(message or f"{url}{path} answered {response.status_code}")
