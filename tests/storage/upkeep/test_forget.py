@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ from storage.upkeep.upkeep import Upkeep
 @pytest.fixture
 def lake(tmp_path: Path) -> UpkeepLake:
     return UpkeepLake(tmp_path / "lake")
+
+
+def lost(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts of the tables that lost any row."""
+    return {table: count for table, count in counts.items() if count}
 
 
 def forget(lake: UpkeepLake, customer: str = "ann", project: str = "p") -> dict[str, int]:
@@ -59,7 +65,7 @@ def test_all_rows_of_a_customer_go_and_all_others_stay(lake: UpkeepLake) -> None
     counts = forget(lake)
 
     assert lake.numbers() == [4, 5, 6, 7, 9]
-    assert +counts == {"spans": 4, "metrics": 2, "exposures": 2, "session_rollup": 4}
+    assert lost(counts) == {"spans": 4, "metrics": 2, "exposures": 2, "session_rollup": 4}
     assert [row["session_id"] for row in lake.rows(METRICS).sort_by("session_id").to_pylist()] == ["a", "b", None]
     assert lake.rows(EXPOSURES)["session_id"].to_pylist() == ["b"]
     assert lake.rollup_is_fresh()
@@ -179,10 +185,8 @@ def test_log_records_and_data_points_go_with_those_whom_they_name(lake: UpkeepLa
     counts = forget(lake)
 
     # A span of a session that only a log record says is hers is hers too.
-    assert counts == {
+    assert lost(counts) == {
         "spans": 1,
-        "metrics": 0,
-        "exposures": 0,
         "log_records": 3,
         "metric_points": 2,
         # With the row that took the span away.
