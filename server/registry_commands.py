@@ -15,8 +15,7 @@ import orjson
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
-from analytics.api.managed import planned_content, version_content
-from analytics.api.management import PATHS
+from analytics.api.managed import PATHS, planned_content, version_content
 from schemas.api.management import NOTE_CHARS_MAX
 from schemas.api.problems import TEXT_PATTERN
 from schemas.api.registry import RegistryDocument

@@ -19,7 +19,7 @@ from analytics.api.answers import json_answer
 from analytics.api.author import author
 from analytics.api.descriptions import answers, json_request
 from analytics.api.errors import ApiError
-from analytics.api.managed import applied_content, draft_content, resource_content, version_content
+from analytics.api.managed import PATHS, applied_content, draft_content, resource_content, version_content
 from analytics.api.project import project
 from analytics.api.registry_requests import Note, json_body, precondition, registry_errors
 from schemas.api import management as shapes
@@ -30,9 +30,8 @@ from storage.registry.bodies import MODELS
 from storage.registry.errors import ResourceNotFoundError, StaleError
 from storage.registry.management import Management
 from storage.registry.registry import Registry
-from storage.registry.resources import Authorship, Kind, Precondition, Published
+from storage.registry.resources import Authorship, Precondition, Published
 
-PATHS: dict[Kind, str] = {"config": "configs", "prompt": "prompts", "prompt_ab_test": "prompt-tests"}
 LIST_MAX = 1_000
 
 T = TypeVar("T", bound=BaseModel)
