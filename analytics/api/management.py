@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Header, Path, Query
 from pydantic import BaseModel, ValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -63,6 +63,8 @@ class _Managed:
         self.resources = resources
         self.model: Any = MODELS[resources.kind]
         self.example = shapes.EXAMPLES[resources.kind]
+        # A body takes many times its size while it is read, and one writes at a time anyway.
+        self._changing = CapacityLimiter(1)
 
     def described(self, shape: Any, *errors: int, success: int = 200) -> dict[int | str, dict[str, Any]]:
         """Return the description of an answer over this kind's model."""
@@ -85,7 +87,7 @@ class _Managed:
                 except StaleError as err:
                     return self._stale(err, current)
 
-        return await run_in_threadpool(work)
+        return await to_thread.run_sync(work, limiter=self._changing)
 
     def resource(self, project: str, key: str) -> dict[str, Any]:
         """Return a resource, as JSON."""

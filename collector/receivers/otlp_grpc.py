@@ -68,6 +68,7 @@ class OtlpGrpcReceiver:
         self._calls = 0
         self._server: grpc.aio.Server | None = None
         self.health = GrpcHealth(SERVICES)
+        self._reflection = GrpcReflection(SERVICES)
         self.address = address
 
     async def start(self) -> None:
@@ -75,7 +76,7 @@ class OtlpGrpcReceiver:
         _refuse_taken_port(self._requested_address)
         server = grpc.aio.server(options=_options(self._body_bytes_max))
         server.add_generic_rpc_handlers(
-            (*map(self._service, SIGNALS), self.health.handler(), GrpcReflection(SERVICES).handler())
+            (*map(self._service, SIGNALS), self.health.handler(), self._reflection.handler())
         )
         host = self._requested_address.rpartition(":")[0]
         try:
@@ -95,6 +96,7 @@ class OtlpGrpcReceiver:
         server, self._server = self._server, None
         if server is not None:
             self.health.stop()
+            self._reflection.stop()
             await server.stop(grace=DRAIN_S_MAX)
 
     def _service(self, signal: Signal) -> grpc.GenericRpcHandler:
@@ -183,8 +185,9 @@ def _refuse_taken_port(address: str) -> None:
             raise OSError(f"can't listen on {address} for gRPC: {error.strerror or error}") from error
 
 
-def _headers(metadata: Iterable[tuple[str, str]]) -> dict[str, str]:
-    return {name: value for name, value in metadata if name.startswith("x-fallom-")}
+def _headers(metadata: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+    # What ends in -bin is bytes, and none of ours.
+    return {name: value for name, value in metadata if name.startswith("x-fallom-") and isinstance(value, str)}
 
 
 def _refusal(error: CollectorError) -> _Refusal:

@@ -11,6 +11,8 @@ from lake_parts import span_rows
 from upkeep_lake import NOW, TODAY, UpkeepLake, day
 
 from schemas.exposures import EXPOSURES
+from schemas.log_records import LOG_RECORDS
+from schemas.metric_points import METRIC_POINTS
 from schemas.metrics import METRICS
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
@@ -57,7 +59,7 @@ def test_all_rows_of_a_customer_go_and_all_others_stay(lake: UpkeepLake) -> None
     counts = forget(lake)
 
     assert lake.numbers() == [4, 5, 6, 7, 9]
-    assert counts == {"spans": 4, "metrics": 2, "exposures": 2, "session_rollup": 4}
+    assert +counts == {"spans": 4, "metrics": 2, "exposures": 2, "session_rollup": 4}
     assert [row["session_id"] for row in lake.rows(METRICS).sort_by("session_id").to_pylist()] == ["a", "b", None]
     assert lake.rows(EXPOSURES)["session_id"].to_pylist() == ["b"]
     assert lake.rollup_is_fresh()
@@ -151,3 +153,42 @@ def test_progress_is_told(lake: UpkeepLake) -> None:
 
     assert "spans: 1 of 1 files searched" in told
     assert "spans: 1 of 1 files looked through" in told
+
+
+def test_log_records_and_data_points_go_with_those_whom_they_name(lake: UpkeepLake) -> None:
+    trace = f"{1:032x}"
+    lake.commit(SPANS, span(1, customer_id=None, session_id="of ann's logs"), span(2, session_id="bob's"))
+    commit(
+        lake,
+        LOG_RECORDS,
+        {"body": "1", "customer_id": "ann", "session_id": "of ann's logs", "trace_id": trace, "date": TODAY},
+        {"body": "2", "session_id": "of ann's logs", "date": TODAY},
+        {"body": "3", "trace_id": trace, "date": day(3)},
+        {"body": "4", "customer_id": "bob", "trace_id": trace, "date": TODAY},
+        {"body": "5", "date": TODAY},
+        {"body": "6", "customer_id": "ann", "project": "q", "date": TODAY},
+    )
+    commit(
+        lake,
+        METRIC_POINTS,
+        {"name": "1", "customer_id": "ann", "date": TODAY},
+        {"name": "2", "session_id": "of ann's logs", "date": TODAY},
+        {"name": "3", "date": TODAY},
+    )
+
+    counts = forget(lake)
+
+    # A span of a session that only a log record says is hers is hers too.
+    assert counts == {
+        "spans": 1,
+        "metrics": 0,
+        "exposures": 0,
+        "log_records": 3,
+        "metric_points": 2,
+        # With the row that took the span away.
+        "session_rollup": 2,
+    }
+    assert sorted(lake.rows(LOG_RECORDS)["body"].to_pylist()) == ["4", "5", "6"]
+    assert lake.rows(METRIC_POINTS)["name"].to_pylist() == ["3"]
+    assert lake.numbers() == [2]
+    assert lake.rollup_is_fresh()

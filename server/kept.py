@@ -1,0 +1,21 @@
+"""What is recognised of the log records and data points that the settings keep."""
+
+from collections.abc import Mapping
+
+from collector.window import RecentRows, SpanWindow
+from schemas.log_records import LOG_RECORDS
+from schemas.metric_points import METRIC_POINTS
+from schemas.table import Table
+from server.settings import ServerSettings
+from storage.engines.duckdb import DuckDBEngine
+from storage.recent_spans import recent_rows
+
+
+def recent_others(engine: DuckDBEngine, settings: ServerSettings) -> Mapping[str, RecentRows]:
+    """Return by table what recognises rows that are sent again; none for what is not kept."""
+    kept = ((LOG_RECORDS, settings.keep_logs), (METRIC_POINTS, settings.keep_metrics))
+    return {table.name: _recent(engine, table, settings.dedup_window_spans) for table, is_kept in kept if is_kept}
+
+
+def _recent(engine: DuckDBEngine, table: Table, rows_max: int) -> RecentRows:
+    return RecentRows(SpanWindow(rows_max, table.identity), lambda: recent_rows(engine, table, rows_max))
