@@ -14,6 +14,10 @@ class Caller(Protocol):
     def project(self) -> str:
         """Return the project whose rows these are."""
 
+    @property
+    def author(self) -> str:
+        """Return by which name the caller's changes are told: the key's, or `local`."""
+
     def charge(self, size_bytes: int) -> None:
         """Count bytes that were sent against the caller's rate; it is later requests that are refused for them."""
 
@@ -32,6 +36,7 @@ class Anybody:
     """The caller where no key is defined."""
 
     project = DEFAULT_PROJECT
+    author = "local"
 
     def charge(self, size_bytes: int) -> None:
         """Count nothing."""

@@ -10,6 +10,22 @@ from server.errors import CommandError
 TIMEOUT_S = 120
 
 
+def get(url: str, path: str, api_key: str | None, **options: Any) -> dict[str, Any]:
+    """Return what the server answers. Raises CommandError likewise."""
+    return request("GET", url, path, api_key, **options)
+
+
+def post(url: str, path: str, content: object, api_key: str | None, **options: Any) -> dict[str, Any]:
+    """Return what the server answers to a JSON body. Raises CommandError likewise."""
+    return request("POST", url, path, api_key, json=content, **options)
+
+
+def refuse_project(url: str | None, project: str | None) -> None:
+    """Raise CommandError where a project is named beside a server's URL."""
+    if url is not None and project is not None:
+        raise CommandError("project: with --url the project is that of the key; leave --project out")
+
+
 def request(method: str, url: str, path: str, api_key: str | None, **options: Any) -> dict[str, Any]:
     """Return the JSON object that the server answers. Raises CommandError, with the server's own words."""
     key = api_key or os.environ.get("FALLOM_API_KEY")

@@ -4,7 +4,6 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,21 +13,20 @@ from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubComm
 from analytics.rows import json_rows
 from collector.component import CollectorError
 from schemas.project import DEFAULT_PROJECT
-from server.api_client import request as _request
+from server import api_client
 from server.datasets import DatasetCommands
 from server.errors import CommandError
-from server.flags import ApiKey, AsJson, DataDir, ProjectOfFiles, Url
+from server.flags import ApiKey, AsJson, DataDir, ProjectOfFiles, RegistryUrl, Url
 from server.keys import Keys
 from server.output import print_rows, warn
+from server.registry_commands import Apply, Archive, Diff, Export, History, Publish, Restore, Rollback
 from server.settings import MIB, ServerSettings
 from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
 from storage.errors import StorageError
 from storage.hot import HotRows
 from storage.lake import Lake
-from storage.registry import document
 from storage.registry.errors import RegistryError
-from storage.registry.registry import Registry
 
 FORGET_POLL_S = 0.2
 
@@ -48,36 +46,6 @@ class Serve(ServerSettings):
         serve(self)
 
 
-class Apply(BaseModel):
-    """Make the configs, prompts and prompt tests of a YAML file the latest ones; a change makes a new version."""
-
-    file: CliPositionalArg[Path] = Field(description="The YAML file.")
-    project: ProjectOfFiles = None
-    url: Url = None
-    api_key: ApiKey = None
-    data_dir: DataDir = Path("./data")
-    as_json: AsJson = False
-
-    def cli_cmd(self) -> None:
-        """Apply the file and print what changed."""
-        _check_project(self.url, self.project)
-        wanted = document.load(self.file)
-        if self.url is not None:
-            content = wanted.model_dump(mode="json", by_alias=True, exclude_none=True)
-            changes = _post(self.url, "/apply", content, self.api_key)["changes"]
-        else:
-            data = DataDirectory(self.data_dir)
-            data.create()
-            registry = Registry(data.registry_url)
-            changes = [asdict(change) for change in registry.apply(self.project or DEFAULT_PROJECT, wanted)]
-            registry.close()
-        columns = ("kind", "key", "version", "action")
-        print_rows(columns, [[change[name] for name in columns] for change in changes], as_json=self.as_json)
-        for change in changes:
-            for warning in change["warnings"]:
-                warn(f"warning: {change['kind']} {change['key']}: {warning}")
-
-
 class Sql(BaseModel):
     """Ask a read-only SQL question over spans, metrics, exposures, session_rollup, log_records and metric_points."""
 
@@ -93,9 +61,11 @@ class Sql(BaseModel):
 
     def cli_cmd(self) -> None:
         """Print the answer."""
-        _check_project(self.url, self.project)
+        api_client.refuse_project(self.url, self.project)
         answer = (
-            self._from_files() if self.url is None else _post(self.url, "/sql", {"query": self.query}, self.api_key)
+            self._from_files()
+            if self.url is None
+            else api_client.post(self.url, "/sql", {"query": self.query}, self.api_key)
         )
         print_rows(answer["columns"], answer["rows"], as_json=self.as_json)
         if answer["truncated"]:
@@ -143,7 +113,7 @@ class Forget(BaseModel):
 
     def cli_cmd(self) -> None:
         """Remove the rows and print how many."""
-        _check_project(self.url, self.project)
+        api_client.refuse_project(self.url, self.project)
         rows = self._in_files() if self.url is None else self._at_server(self.url)
         print_rows(("table", "rows"), [[table, count] for table, count in rows.items()], as_json=self.as_json)
 
@@ -155,14 +125,14 @@ class Forget(BaseModel):
         return forget_in_files(self.data_dir, self.project or DEFAULT_PROJECT, self.customer, warn, settings)
 
     def _at_server(self, url: str) -> Mapping[str, int]:
-        job = _post(url, "/customers/forget", {"customer_id": self.customer}, self.api_key)
+        job = api_client.post(url, "/customers/forget", {"customer_id": self.customer}, self.api_key)
         shown = ""
         while job["state"] == "running":
             if job["progress"] != shown:
                 shown = job["progress"]
                 warn(shown)
             time.sleep(FORGET_POLL_S)
-            job = _get(url, f"/customers/forget/{job['id']}", self.api_key)
+            job = api_client.get(url, f"/customers/forget/{job['id']}", self.api_key)
         if job["state"] == "failed":
             raise CommandError(job["error"])
         if job["progress"] != shown:
@@ -181,18 +151,23 @@ class Backup(BaseModel):
     url: Url = None
     api_key: ApiKey = None
     data_dir: DataDir = Path("./data")
+    registry_url: RegistryUrl = None
     as_json: AsJson = False
 
     def cli_cmd(self) -> None:
         """Make it and print its path."""
         if self.url is not None:
-            path = _post(self.url, "/backups", {}, self.api_key)["path"]
+            answer = api_client.post(self.url, "/backups", {}, self.api_key)
+            path, left_out = answer["path"], answer["left_out"]
         else:
             # Here, since the other commands should not wait for all that a server needs.
             from server.backup import backup_files
 
-            path = str(backup_files(self.data_dir))
+            folder, left_out = backup_files(self.data_dir, self.registry_url)
+            path = str(folder)
         print_rows(("path",), [[path]], as_json=self.as_json)
+        if left_out:
+            warn(f"warning: {left_out}")
 
 
 class Command(BaseSettings):
@@ -208,6 +183,13 @@ class Command(BaseSettings):
 
     serve: CliSubCommand[Serve] = Field(description="Start the server.")
     apply: CliSubCommand[Apply] = Field(description="Load configs, prompts and prompt tests from a YAML file.")
+    diff: CliSubCommand[Diff] = Field(description="Tell what applying a YAML file would change.")
+    export: CliSubCommand[Export] = Field(description="Print configs, prompts and prompt tests as a YAML file.")
+    history: CliSubCommand[History] = Field(description="List the versions of one of them.")
+    rollback: CliSubCommand[Rollback] = Field(description="Make an older version the latest again.")
+    publish: CliSubCommand[Publish] = Field(description="Make a draft the latest version.")
+    archive: CliSubCommand[Archive] = Field(description="Take one of them out of all lists.")
+    restore: CliSubCommand[Restore] = Field(description="Put an archived one back.")
     sql: CliSubCommand[Sql] = Field(description="Ask a read-only SQL question.")
     forget: CliSubCommand[Forget] = Field(description="Remove all rows of one customer.")
     keys: CliSubCommand[Keys] = Field(description="Make, list and revoke API keys.")
@@ -246,16 +228,3 @@ def _flag_problem(problem: Any) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     got = "" if "got" in message else f", got {problem.get('input')!r}"
     return f"{place}: {message}{got}"
-
-
-def _check_project(url: str | None, project: str | None) -> None:
-    if url is not None and project is not None:
-        raise CommandError("project: with --url the project is that of the key; leave --project out")
-
-
-def _post(url: str, path: str, content: object, api_key: str | None) -> dict[str, Any]:
-    return _request("POST", url, path, api_key, json=content)
-
-
-def _get(url: str, path: str, api_key: str | None) -> dict[str, Any]:
-    return _request("GET", url, path, api_key)

@@ -13,7 +13,7 @@ from storage.registry.api_keys import ApiKeys
 def refuse_open_doors(settings: ServerSettings, data: DataDirectory) -> None:
     """Raise CommandError where other machines can reach a port and no key keeps them out."""
     address = reachable(settings)
-    if address and not _has_keys(data):
+    if address and not _has_keys(settings, data):
         raise CommandError(
             f"{address} can be reached from other machines, but no API key is defined, so anyone could read and "
             f"write: make one first by `fallom-server keys create --data-dir {data.path}`, or listen on 127.0.0.1"
@@ -27,10 +27,10 @@ def reachable(settings: ServerSettings) -> str:
     return next(found, "")
 
 
-def _has_keys(data: DataDirectory) -> bool:
-    if not data.registry_path.is_file():
+def _has_keys(settings: ServerSettings, data: DataDirectory) -> bool:
+    if settings.registry_url is None and not data.registry_path.is_file():
         return False
-    keys = ApiKeys(data.registry_url)
+    keys = ApiKeys(settings.registry_url or data.registry_url)
     try:
         return keys.exist()
     finally:

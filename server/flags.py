@@ -12,6 +12,13 @@ ApiKey = Annotated[
     str | None, Field(description="The server's key, for --url; else the environment variable FALLOM_API_KEY.")
 ]
 DataDir = Annotated[Path, Field(description="The data directory.")]
+RegistryUrl = Annotated[
+    str | None,
+    Field(
+        description="The registry's database, if it is not in the data directory: postgresql://USER@HOST/NAME; else "
+        "the environment variable FALLOM_REGISTRY_URL."
+    ),
+]
 AsJson = Annotated[bool, Field(validation_alias=AliasChoices("json"), description="Print JSON.")]
 Project = Annotated[str, Field(pattern=PROJECT_PATTERN, description="The project.")]
 ProjectOfFiles = Annotated[

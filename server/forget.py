@@ -12,6 +12,7 @@ from collector.window import SpanWindow
 from schemas.spans import SPANS
 from server.errors import CommandError
 from server.privacy import KEY_FILE, privacy_of
+from server.registry_place import registry_url_of
 from server.settings import ServerSettings
 from storage import sql
 from storage.backup import backups
@@ -49,7 +50,7 @@ def forget_in_files(
         exporter.start()
         try:
             engine = DuckDBEngine(lake, HotRows(data.log, lake, data.writer_id()))
-            with closing(engine), closing(Datasets(data.registry_url)) as datasets:
+            with closing(engine), closing(Datasets(registry_url_of(data, settings.registry_url))) as datasets:
                 return forget(
                     exporter, Upkeep(lake), datasets, engine, data, project, customer_id, progress, privacy=privacy
                 )

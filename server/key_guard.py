@@ -15,7 +15,7 @@ from server.scopes import PUBLIC_PATHS, scopes_of
 
 
 class KeyGuard:
-    """Puts the project of the request's key into ``scope["state"]["project"]``, or refuses the request.
+    """Puts the project and the name of the request's key into ``scope["state"]``, or refuses the request.
 
     While no key is defined, requests go to ``keyless`` instead, as the project ``default``.
     """
@@ -48,7 +48,7 @@ class KeyGuard:
             if isinstance(caller, HttpAnswer):
                 await caller.send(send)
             else:
-                scope.setdefault("state", {})["project"] = caller.project
+                scope.setdefault("state", {}).update(project=caller.project, author=caller.author)
                 await self._app(scope, _charged(receive, caller), send)
 
     def _caller(self, scope: Scope) -> Caller | HttpAnswer:

@@ -144,12 +144,13 @@ class KeyRing:
 class _KeyHolder:
     """The caller that a key stands for, with what is left of its rates."""
 
-    __slots__ = ("_bytes", "_requests", "digest", "expires_at_s", "key", "prefix", "project", "scopes")
+    __slots__ = ("_bytes", "_requests", "author", "digest", "expires_at_s", "key", "prefix", "project", "scopes")
 
     def __init__(self, key: ApiKey, rates: Rates) -> None:
         self.key = key
         self.prefix = key.prefix
         self.project = key.project
+        self.author = key.name or key.prefix
         self.digest = key.digest
         self.scopes = ALL if Scope.ADMIN in key.scopes else key.scopes
         self.expires_at_s = key.expires_at.timestamp() if key.expires_at else math.inf

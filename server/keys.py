@@ -13,9 +13,9 @@ from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
 from schemas.project import DEFAULT_PROJECT
 from schemas.scopes import Scope
-from server.errors import CommandError
-from server.flags import AsJson, DataDir, Project
+from server.flags import AsJson, DataDir, Project, RegistryUrl
 from server.output import print_rows, warn
+from server.registry_place import registry_url_of
 from storage.data_directory import DataDirectory
 from storage.registry.api_keys import PREFIX_CHARS, ApiKey, ApiKeys, Rates
 
@@ -61,6 +61,7 @@ class CreateKey(BaseModel):
         ),
     ] = None
     data_dir: DataDir = Path("./data")
+    registry_url: RegistryUrl = None
     as_json: AsJson = False
 
     @field_validator("scopes")
@@ -80,9 +81,7 @@ class CreateKey(BaseModel):
     def cli_cmd(self) -> None:
         """Make the key."""
         days = self.expires_in_days
-        data = DataDirectory(self.data_dir)
-        data.create()
-        with _keys(data) as keys:
+        with _keys(self.data_dir, self.registry_url, is_made=True) as keys:
             key, text = keys.create(
                 self.project,
                 frozenset(Scope(scope) for scope in self.scopes.split(",")),
@@ -103,11 +102,12 @@ class ListKeys(BaseModel):
 
     project: Annotated[str | None, Field(description="Those of one project only.")] = None
     data_dir: DataDir = Path("./data")
+    registry_url: RegistryUrl = None
     as_json: AsJson = False
 
     def cli_cmd(self) -> None:
         """Print them, oldest first."""
-        with _keys(_existing(self.data_dir)) as keys:
+        with _keys(self.data_dir, self.registry_url) as keys:
             print_rows(COLUMNS, [_row(key) for key in keys.all(self.project)], as_json=self.as_json)
 
 
@@ -116,11 +116,12 @@ class RevokeKey(BaseModel):
 
     prefix: CliPositionalArg[str] = Field(description="The key's prefix, as `keys list` shows it, or the whole key.")
     data_dir: DataDir = Path("./data")
+    registry_url: RegistryUrl = None
     as_json: AsJson = False
 
     def cli_cmd(self) -> None:
         """Revoke it and print it."""
-        with _keys(_existing(self.data_dir)) as keys:
+        with _keys(self.data_dir, self.registry_url) as keys:
             print_rows(COLUMNS, [_row(keys.revoke(self.prefix[:PREFIX_CHARS]))], as_json=self.as_json)
 
 
@@ -136,18 +137,9 @@ class Keys(BaseModel):
         CliApp.run_subcommand(self, cli_exit_on_error=False)
 
 
-def _existing(path: Path) -> DataDirectory:
-    data = DataDirectory(path)
-    if not data.registry_path.is_file():
-        raise CommandError(
-            f"{data.path} holds no keys: make one by `fallom-server keys create`, or name another folder"
-        )
-    return data
-
-
 @contextmanager
-def _keys(data: DataDirectory) -> Iterator[ApiKeys]:
-    keys = ApiKeys(data.registry_url)
+def _keys(path: Path, registry_url: str | None, *, is_made: bool = False) -> Iterator[ApiKeys]:
+    keys = ApiKeys(registry_url_of(DataDirectory(path), registry_url, is_made=is_made))
     try:
         yield keys
     finally:

@@ -11,7 +11,19 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from analytics import evaluations as evaluation_runs
-from analytics.api import backups, customers, datasets, errors, evaluations, experiments, registry, sql, traces
+from analytics.api import (
+    backups,
+    customers,
+    datasets,
+    errors,
+    evaluations,
+    experiments,
+    management,
+    registry,
+    sql,
+    traces,
+)
+from analytics.api.managed import PATHS
 from collector import debug, prometheus
 from collector.admission import Admission
 from collector.decoders import decoders
@@ -25,7 +37,7 @@ from collector.receivers.otlp_grpc import OtlpGrpcReceiver
 from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
-from server.backup import backup
+from server.backup import backup, left_out
 from server.body_limits import BodyLimits
 from server.cors import Cors
 from server.dataset_privacy import DatasetPrivacy
@@ -41,6 +53,7 @@ from server.key_ring import BUSY_TIMEOUT_MS, KeyRing
 from server.openapi import describe_all
 from server.privacy import privacy_of
 from server.readiness import Readiness
+from server.registry_place import registry_url_of
 from server.settings import ServerSettings
 from server.tls import tls_of
 from storage import sql as statements
@@ -67,10 +80,11 @@ class Parts:
     def __init__(self, settings: ServerSettings, data: DataDirectory) -> None:
         self._data = data
         self.drain_notice_s = settings.drain_notice_s
-        self.registry = Registry(data.registry_url)
-        self.datasets = Datasets(data.registry_url)
+        registry_url = registry_url_of(data, settings.registry_url)
+        self.registry = Registry(registry_url)
+        self.datasets = Datasets(registry_url)
         self.keys = KeyRing(
-            ApiKeys(data.registry_url, busy_timeout_ms=BUSY_TIMEOUT_MS),
+            ApiKeys(registry_url, busy_timeout_ms=BUSY_TIMEOUT_MS),
             rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
             may_be_open=not reachable(settings),
         )
@@ -143,6 +157,7 @@ class Parts:
             logger.info("compiling the decoder: about %d s, the first time only", COMPILING_S)
         warm_up()
         self.keys.start()
+        self.registry.follow()
         self.exporter.start()
         self.pipeline.start()
         self.upkeep.start()
@@ -207,6 +222,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.router.routes.extend(debug.routes(parts.status))
     app.router.routes.extend(prometheus.routes(parts.metrics))
     app.include_router(registry.router(parts.registry))
+    app.include_router(management.router(parts.registry))
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
     bodies = BodyReader(settings.body_bytes_max)
@@ -214,7 +230,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(evaluations.router(parts.engine, upload))
     app.include_router(datasets.router(dataset_parts(parts, settings)))
     app.include_router(customers.router(parts.forget))
-    app.include_router(backups.router(parts.backup))
+    app.include_router(backups.router(parts.backup, left_out=left_out(parts.registry)))
     app.include_router(
         sql.router(
             parts.engine,
@@ -226,7 +242,15 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     errors.install(app)
     describe_all(app)
     return HttpPaths(
-        BodyLimits(app, parts.admission, {"/apply": DOCUMENT_BYTES_MAX, "/api/datasets/": datasets.BODY_BYTES_MAX}),
+        BodyLimits(
+            app,
+            parts.admission,
+            {
+                "/apply": DOCUMENT_BYTES_MAX,
+                "/api/datasets/": datasets.BODY_BYTES_MAX,
+                **{f"/api/{path}/": DOCUMENT_BYTES_MAX for path in PATHS.values()},
+            },
+        ),
         {
             **otlp_http.handlers(parts.replies, parts.admission, bodies),
             "/api/sdk-evals": upload,

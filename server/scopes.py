@@ -13,6 +13,24 @@ from schemas.scopes import ADMIN, ALL, FETCH, INGEST, READ, Scopes
 # Health alone is told to anybody.
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 
+# To change something here takes a key of admin.
+MANAGEMENT = tuple(
+    f"/api/{resources}{path}"
+    for resources in ("configs", "prompts", "prompt-tests")
+    for path in (
+        "",
+        "/{key:path}",
+        "/{key:path}/draft",
+        "/{key:path}/publish",
+        "/{key:path}/versions",
+        "/{key:path}/versions/{version}",
+        "/{key:path}/diff",
+        "/{key:path}/rollback",
+        "/{key:path}/archive",
+        "/{key:path}/restore",
+    )
+)
+
 SCOPES: dict[str, Scopes] = {
     "/v1/traces": INGEST,
     "/v1/logs": INGEST,
@@ -36,8 +54,10 @@ SCOPES: dict[str, Scopes] = {
     "/api/evals/{run_id}/items": READ,
     "/sql": READ,
     "/apply": ADMIN,
+    **dict.fromkeys(MANAGEMENT, READ),
     "/customers/forget": ADMIN,
     "/customers/forget/{job_id}": ADMIN,
+    "/api/export": READ,
     # These concern all projects.
     "/backups": ADMIN,
     "/debug/pipeline": ADMIN,
@@ -46,7 +66,7 @@ SCOPES: dict[str, Scopes] = {
 }
 
 # Where changing needs more than reading does.
-CHANGES: dict[str, Scopes] = {"/api/datasets/{key}": ADMIN}
+CHANGES: dict[str, Scopes] = {"/api/datasets/{key}": ADMIN, **dict.fromkeys(MANAGEMENT, ADMIN)}
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _PATTERNS = tuple((compile_path(path)[0], scopes) for path, scopes in SCOPES.items() if "{" in path)

@@ -34,6 +34,13 @@ class ServerSettings(BaseSettings):
         "127.0.0.1:4317"
     )
     data_dir: Annotated[Path, Field(description="Where everything is kept; made if missing.")] = Path("./data")
+    registry_url: Annotated[
+        str | None,
+        Field(
+            description="The database of configs, prompts and API keys, if not a file in the data directory: "
+            "`postgresql://USER:PASSWORD@HOST/NAME`; several servers may share it (docs/registry.md)."
+        ),
+    ] = None
     flush_interval_s: Annotated[
         float, Field(gt=0, le=3600, description="Acknowledged rows are committed to the lake within so many seconds.")
     ] = 5.0

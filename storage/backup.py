@@ -23,6 +23,8 @@ _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EML
 def write_backup(data: DataDirectory, registry: Registry, now: datetime | None = None) -> Path:
     """Return the folder of a new backup, synced, under ``backups/``; none is left where it fails.
 
+    A registry that is a database on a server is left to that server's own tools.
+
     Raises DataDirectoryError, RegistryError.
     """
     moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -32,7 +34,8 @@ def write_backup(data: DataDirectory, registry: Registry, now: datetime | None =
             data.backups.mkdir(exist_ok=True)
             for folder in (data.log, data.lake):
                 _copy_tree(folder, draft / folder.name)
-            registry.copy_to(draft / data.registry_path.name)
+            if registry.is_file:
+                registry.copy_to(draft / data.registry_path.name)
             sync_directory(draft)
             draft.rename(path)
             for folder in (data.backups, data.path):

@@ -12,7 +12,12 @@ names = st.text(string.ascii_letters + string.digits + "-_.:/é日 ", min_size=1
 )
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 weights = st.integers(1, 100) | st.floats(0.001, 100)
+shares = st.integers(0, 100) | st.floats(0, 100)
+about = st.fixed_dictionaries({}, optional={"description": texts, "tags": st.lists(names, max_size=3, unique=True)})
+UNITS = ["session", "customer", "request"]
 scalars = texts | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-1e9, 1e9)
+
+templates = texts | st.lists(texts | st.sampled_from(["  a", "# b", "- c", "{{d}}", ""]), max_size=5).map("\n".join)
 
 
 @st.composite
@@ -45,7 +50,9 @@ def configs(draw: st.DrawFn, key: str) -> dict[str, Any]:
     config = {"key": key, "variants": variants}
     if draw(st.booleans()):
         config["targeting"] = draw(targetings(len(models)))
-    return config
+    if draw(st.booleans()):
+        config |= draw(st.fixed_dictionaries({"hash_version": st.just(2)}, optional={"seed": texts, "traffic": shares}))
+    return config | draw(about) | draw(st.fixed_dictionaries({}, optional={"sticky_by": st.sampled_from(UNITS)}))
 
 
 @st.composite
@@ -55,7 +62,10 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     test_keys = draw(st.lists(names, max_size=2, unique=True)) if prompt_keys else []
     return {
         "configs": [draw(configs(key)) for key in draw(st.lists(names, max_size=3, unique=True))],
-        "prompts": [{"key": key, "system_prompt": draw(texts), "user_template": draw(texts)} for key in prompt_keys],
+        "prompts": [
+            {"key": key, "system_prompt": draw(templates), "user_template": draw(templates), **draw(about)}
+            for key in prompt_keys
+        ],
         "prompt_ab_tests": [
             {"key": key, "variants": [{"prompt_key": prompt, "weight": draw(weights)} for prompt in prompt_keys]}
             for key in test_keys

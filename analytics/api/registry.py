@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+import hashlib
+from functools import partial
 from typing import Annotated, Any
 
+import orjson
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from analytics.api.answers import json_answer
+from analytics.api.answers import json_answer, tagged_answer
+from analytics.api.author import author
+from analytics.api.descriptions import answers, json_request
 from analytics.api.errors import ApiError
+from analytics.api.managed import applied_content, planned_content
 from analytics.api.project import project
-from schemas.api.errors import ErrorAnswer
+from analytics.api.registry_requests import Note, json_body, registry_errors
+from schemas.api.management import EXAMPLES
 from schemas.api.registry import RegistryDocument
-from schemas.api.registry_answers import ApplyAnswer, ConfigsAnswer, PromptsAnswer, PromptTestsAnswer, ServedConfig
+from schemas.api.registry_answers import (
+    ApplyAnswer,
+    ConfigsAnswer,
+    ExportAnswer,
+    PromptsAnswer,
+    PromptTestsAnswer,
+    ServedConfig,
+)
 from storage.registry import document
-from storage.registry.errors import DocumentError, RegistryBusyError, RegistryError
+from storage.registry.bodies import LISTS
+from storage.registry.management import export
 from storage.registry.registry import Registry
+from storage.registry.resources import Authorship
 
 Project = Annotated[str, Depends(project)]
+Author = Annotated[str, Depends(author)]
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "As the client has it (`If-None-Match`)"}}
+DOCUMENT_EXAMPLE = {LISTS[kind]: [EXAMPLES[kind]] for kind in LISTS}
 
 
 def router(registry: Registry) -> APIRouter:
@@ -32,102 +47,71 @@ def router(registry: Registry) -> APIRouter:
     # A document takes many times its size while it is read, and one writes at a time anyway.
     applying = CapacityLimiter(1)
 
-    @routes.get("/configs", responses=_answers(ConfigsAnswer))
-    async def configs(project: Project) -> Response:
+    @routes.get("/configs", responses=answers(ConfigsAnswer) | NOT_MODIFIED)
+    async def configs(request: Request, project: Project) -> Response:
         """Return the latest version of every config."""
-        return json_answer({"configs": registry.configs(project)})
+        answer = registry.served(project, "config")
+        return tagged_answer(request, answer.body, answer.tag)
 
-    @routes.get("/configs/{key:path}/version/{version}", responses=_answers(ServedConfig, 400, 404, 503))
-    def config(project: Project, key: str, version: int) -> Response:
-        """Return one version of a config."""
-        with _errors():
+    @routes.get("/configs/{key:path}/version/{version}", responses=answers(ServedConfig, 400, 404, 503) | NOT_MODIFIED)
+    def config(request: Request, project: Project, key: str, version: int) -> Response:
+        """Return one version of a config, also of one that is archived."""
+        with registry_errors():
             found = registry.config(project, key, version)
         if found is None:
             raise ApiError(404, "not_found", _absent(registry, project, key, version))
-        return json_answer(found)
+        body = orjson.dumps(found)
+        return tagged_answer(request, body, hashlib.sha256(body).hexdigest()[:32])
 
-    @routes.get("/prompts", responses=_answers(PromptsAnswer))
-    async def prompts(project: Project) -> Response:
+    @routes.get("/prompts", responses=answers(PromptsAnswer) | NOT_MODIFIED)
+    async def prompts(request: Request, project: Project) -> Response:
         """Return every prompt: its latest version, after any older one that a prompt test pins."""
-        return json_answer({"prompts": registry.prompts(project)})
+        answer = registry.served(project, "prompt")
+        return tagged_answer(request, answer.body, answer.tag)
 
-    @routes.get("/prompt-ab-tests", responses=_answers(PromptTestsAnswer))
-    async def prompt_ab_tests(project: Project) -> Response:
+    @routes.get("/prompt-ab-tests", responses=answers(PromptTestsAnswer) | NOT_MODIFIED)
+    async def prompt_ab_tests(request: Request, project: Project) -> Response:
         """Return the latest version of every prompt test."""
-        return json_answer({"prompt_ab_tests": registry.prompt_ab_tests(project)})
+        answer = registry.served(project, "prompt_ab_test")
+        return tagged_answer(request, answer.body, answer.tag)
 
-    @routes.post("/apply", responses=_answers(ApplyAnswer, 400, 413, 415, 503), openapi_extra=_apply_body())
-    async def apply(project: Project, request: Request) -> Response:
+    @routes.post(
+        "/apply",
+        responses=answers(ApplyAnswer, 400, 413, 415, 503),
+        openapi_extra=json_request(RegistryDocument, DOCUMENT_EXAMPLE),
+    )
+    async def apply(
+        project: Project,
+        author: Author,
+        request: Request,
+        note: Note = "",
+        dry_run: Annotated[bool, Query(description="Only tell what would change, and how.")] = False,
+    ) -> Response:
         """Make a document's resources the latest ones, all or none; a changed one gets a new version."""
-        _check_content_type(request)
-        body = await _body(request)
-        return await to_thread.run_sync(_apply, registry, project, body, limiter=applying)
+        body = await json_body(request)
+        work = partial(_apply, registry, project, Authorship(author, note), body, dry_run=dry_run)
+        return await to_thread.run_sync(work, limiter=applying)
+
+    @routes.get("/api/export", responses=answers(ExportAnswer, 503))
+    def exported(project: Project) -> Response:
+        """Return all that is not archived as one document, which applied again changes nothing."""
+        with registry_errors():
+            found = export(registry, project)
+        return json_answer(found.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     return routes
 
 
-def _apply(registry: Registry, project: str, body: bytes) -> Response:
-    with _errors():
-        changes = registry.apply(project, document.from_json(body))
-    return json_answer({"changes": [asdict(change) for change in changes]})
-
-
-def _check_content_type(request: Request) -> None:
-    # A web page may send text/plain to another host unasked, but not JSON: so no page can change a local registry.
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise ApiError(
-            415,
-            "unsupported_media_type",
-            f"Content-Type must be application/json, got {kind or 'none'}",
-            "Content-Type",
-        )
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > document.DOCUMENT_BYTES_MAX:
-            raise ApiError(413, "too_large", f"body must be at most {document.DOCUMENT_BYTES_MAX} bytes long")
-    return bytes(body)
+def _apply(registry: Registry, project: str, by: Authorship, body: bytes, *, dry_run: bool) -> Response:
+    with registry_errors():
+        wanted = document.from_json(body)
+        if dry_run:
+            return json_answer({"changes": [planned_content(change) for change in registry.plan(project, wanted)]})
+        changes = registry.apply(project, wanted, by)
+    return json_answer({"changes": [applied_content(change) for change in changes]})
 
 
 def _absent(registry: Registry, project: str, key: str, version: int) -> str:
     if not registry.knows_config(project, key):
         return f"unknown config {key!r}"
     return f"config {key!r} has no version {version}"
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Answer the registry's errors; the texts of database errors hold paths, which are not the caller's business."""
-    try:
-        yield
-    except DocumentError as err:
-        raise ApiError(400, "invalid_argument", str(err), err.problems[0].path) from err
-    except RegistryBusyError as err:
-        raise ApiError(503, "unavailable", "the registry is being written by another process; try again") from err
-    except RegistryError as err:
-        raise ApiError(503, "unavailable", "the registry's database cannot be used; see the server's log") from err
-
-
-def _answers(model: type[BaseModel], *errors: int) -> dict[int | str, dict[str, Any]]:
-    return {200: {"model": model}, **{status: {"model": ErrorAnswer} for status in errors}}
-
-
-def _apply_body() -> dict[str, Any]:
-    schema = RegistryDocument.model_json_schema()
-    content = {"application/json": {"schema": _inlined(schema, schema.pop("$defs"))}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """Put each definition where it is referred to: the OpenAPI document has no other place for them."""
-    if isinstance(schema, list):
-        return [_inlined(item, definitions) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return _inlined(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
-    return {name: _inlined(part, definitions) for name, part in schema.items()}

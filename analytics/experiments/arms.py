@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fallom.assignment import bucket, effective_shares, targeted_variant, variant_keys, variant_list, walk
+from fallom.assignment import assign, effective_shares, targeted_variant, variant_keys, variant_list
 from storage.registry.resources import ConfigVersion
+
+_DEALING = {"hash_version": 1, "seed": "", "traffic": 100, "sticky_by": "session"}
+"""What beside variants and targeting decides on a session's variant, each with its default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +24,15 @@ class Arm:
 class Experiment:
     """A config under test, at one version.
 
-    ``epoch`` holds the versions whose variants, weights and targeting are the same as this one's: their sessions were
-    assigned alike and may be counted together. Sessions of other versions may not.
+    ``epoch`` holds the versions whose variants, weights, targeting and hash are the same as this one's: their sessions
+    were assigned alike and may be counted together. Sessions of other versions may not. ``dealing`` is the config as
+    served, without its targeting.
     """
 
     key: str
     version: int
     arms: tuple[Arm, ...]
-    weights: tuple[float, ...]
+    dealing: dict[str, Any]
     epoch: frozenset[int]
     known_versions: frozenset[int]
     targeting: dict[str, Any]
@@ -47,9 +51,9 @@ class Experiment:
         found = targeted_variant(self.targeting, customer_id, None)
         return found is not None and 0 <= found[0] < len(self.arms)
 
-    def arm_of_hash(self, session_id: str) -> int:
-        """Return the index of the arm that the session's bucket falls to."""
-        return walk(self.weights, bucket(session_id))
+    def arm_of_hash(self, session_id: str, customer_id: str | None = None) -> int:
+        """Return the index of the arm that the session's bucket, or that of its customer, falls to."""
+        return assign(self.dealing, session_id, customer_id=customer_id).variant_index
 
     def arm_of_model(self, model: str, session_id: str) -> int | None:
         """Return the index of the arm that serves the model; of several the one that the hash gives."""
@@ -75,9 +79,11 @@ def experiment_of(key: str, versions: list[ConfigVersion], version: int | None =
         version=current.version,
         arms=tuple(
             Arm(arm_key, str(variant["model"]), share)
-            for arm_key, variant, share in zip(keys, variants, effective_shares(weights), strict=True)
+            for arm_key, variant, share in zip(
+                keys, variants, _shares(weights, current.body.get("traffic", 100) / 100), strict=True
+            )
         ),
-        weights=weights,
+        dealing={"key": key, **{name: value for name, value in current.body.items() if name != "targeting"}},
         epoch=frozenset(found.version for found in epoch),
         known_versions=frozenset(found.version for found in versions),
         targeting={} if targeting.get("enabled") is False else targeting,
@@ -103,4 +109,12 @@ def _assignment_rule(body: dict[str, Any]) -> tuple[object, ...]:
     variants = variant_list(body["variants"])
     keys = variant_keys(body["variants"])
     arms = [(key, variant["model"], float(variant["weight"])) for key, variant in zip(keys, variants, strict=True)]
-    return arms, body.get("targeting") or None
+    dealing = [body.get(name, default) for name, default in _DEALING.items()]
+    return arms, body.get("targeting") or None, dealing
+
+
+def _shares(weights: tuple[float, ...], traffic: float) -> list[float]:
+    """Return each arm's share of all sessions: those outside of the traffic get the first arm."""
+    shares = [share * traffic for share in effective_shares(weights)]
+    shares[0] += 1 - traffic
+    return shares

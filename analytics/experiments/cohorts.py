@@ -94,7 +94,7 @@ def label_session(
     if first.reason in _TARGETED_REASONS or experiment.is_targeted(customer_id):
         # Also where the hash agrees: chance did not put it there, and would not have put others of its kind elsewhere.
         return "targeted", arm
-    if arm is not None and arm == experiment.arm_of_hash(first.session_id):
+    if arm is not None and arm == experiment.arm_of_hash(first.session_id, customer_id):
         return "randomised", arm
     return ("targeted" if experiment.targeting and arm is not None else "forced"), arm
 

@@ -9,7 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+from schemas.api.known_names import names_at, unknown_name
 
 SHOWN_CHARS_MAX = 80
 """How much of a refused value is quoted back."""
@@ -69,13 +72,21 @@ def refusal(*problems: Problem) -> PydanticCustomError:
     return PydanticCustomError("problems", "{text}", {"text": text, "problems": problems})
 
 
-def problems_of(errors: Iterable[ErrorDetails], *, prefix: int = 0) -> list[Problem]:
-    """Rewrite pydantic's errors as problems; ``prefix`` leading parts of each location are left out of the path."""
+def problems_of(
+    errors: Iterable[ErrorDetails], *, prefix: int = 0, model: type[BaseModel] | None = None
+) -> list[Problem]:
+    """Rewrite pydantic's errors as problems; ``prefix`` leading parts of each location are left out of the path.
+
+    An unknown key is told with the nearest one that ``model``, whose errors these are, has there.
+    """
     found = []
     for error in errors:
         path = path_text(error["loc"][prefix:])
         if error["type"] == "problems":
             found += [Problem(_joined(path, inner.path), inner.message) for inner in error["ctx"]["problems"]]
+        elif error["type"] == "extra_forbidden" and model is not None:
+            *parents, name = error["loc"]
+            found.append(Problem(path, unknown_name(str(name), names_at(model, parents))))
         else:
             found.append(Problem(path, _message(error)))
     return found
@@ -132,6 +143,8 @@ def _message(error: ErrorDetails) -> str:
 def _pattern_rule(pattern: str) -> str:
     if pattern == NAME_PATTERN:
         return "must not hold control characters, nor begin or end with white space"
+    if pattern == VARIABLE_PATTERN:
+        return "must be made of letters, digits and underscores"
     return "must not hold a NUL character" if pattern == TEXT_PATTERN else f"must match {pattern}"
 
 
@@ -140,6 +153,9 @@ NAME_PATTERN = r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
 
 TEXT_PATTERN = r"^[^\x00]*$"
 """What a template may hold: PostgreSQL stores no NUL."""
+
+VARIABLE_PATTERN = r"^\w+$"
+"""What the name of a template's variable may hold: what the clients look for between the braces."""
 
 
 def _joined(path: str, rest: str) -> str:

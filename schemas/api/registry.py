@@ -6,6 +6,7 @@ key, a value of another type (never coerced in silence), a weight that is no sha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -20,11 +21,23 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.api.problems import LIST_FORM, NAME_PATTERN, OBJECT_FORM, TEXT_PATTERN, Problem, refusal, shown
+from schemas.api.problems import (
+    LIST_FORM,
+    NAME_PATTERN,
+    OBJECT_FORM,
+    TEXT_PATTERN,
+    VARIABLE_PATTERN,
+    Problem,
+    refusal,
+    shown,
+)
 
 NAME_CHARS_MAX = 256
 VALUE_CHARS_MAX = 4_096
 TEMPLATE_CHARS_MAX = 1_048_576
+DESCRIPTION_CHARS_MAX = 4_096
+TAGS_MAX = 100
+VARIABLES_MAX = 1_000
 VARIANTS_MAX = 1_000
 RESOURCES_MAX = 10_000
 TARGETS_MAX = 10_000
@@ -40,6 +53,11 @@ T = TypeVar("T")
 Operator = Literal["eq", "neq", "in", "nin", "contains", "startsWith", "endsWith"]
 LIST_OPERATORS = frozenset({"in", "nin"})
 TEXT_OPERATORS = frozenset({"contains", "startsWith", "endsWith"})
+HashVersion = Literal[1, 2]
+StickyBy = Literal["session", "customer", "request"]
+
+# What the published clients replace.
+_VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 def _form(variants: object) -> str | None:
@@ -82,6 +100,28 @@ def _scalar_problem(value: object) -> str | None:
     return f"must be a string, a number, or true or false, got {shown(value)}"
 
 
+def template_variables(text: str) -> list[str]:
+    """Return the names of the variables in a template, in their order, each as often as it stands there."""
+    return _VARIABLE.findall(text)
+
+
+# What a default is left out by: a body that spells it out is the same body.
+def _is_empty(value: object) -> bool:
+    return not value
+
+
+def _is_one(value: object) -> bool:
+    return value == 1
+
+
+def _is_all(value: object) -> bool:
+    return value == 100
+
+
+def _is_session(value: object) -> bool:
+    return value == "session"
+
+
 def _share(weight: float) -> int | float:
     return int(weight) if weight.is_integer() else weight
 
@@ -93,10 +133,25 @@ Value = Annotated[
     Scalar | Annotated[list[Scalar], Field(min_length=1, max_length=VALUES_MAX)], BeforeValidator(_comparable)
 ]
 VariantIndex = Annotated[int, Field(ge=0)]
+Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX, pattern=TEXT_PATTERN)]
+VariableName = Annotated[str, Field(max_length=NAME_CHARS_MAX, pattern=VARIABLE_PATTERN)]
 Weight = Annotated[
     float,
-    Field(ge=0, le=WEIGHT_MAX, allow_inf_nan=False, description="Share of the sessions in percent; decimals allowed."),
+    Field(ge=0, le=WEIGHT_MAX, allow_inf_nan=False, description="Share of the sessions, of any sum; 0 is off."),
     # 50 and 50.0 are one weight: an identical body must not become a new version.
+    PlainSerializer(_share),
+]
+Seed = Annotated[
+    str, Field(max_length=NAME_CHARS_MAX, pattern=TEXT_PATTERN, description="Hashed with the key; hash_version 2 only.")
+]
+Traffic = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="Percent of the sessions that take part, the rest get the first variant; hash_version 2 only.",
+    ),
     PlainSerializer(_share),
 ]
 
@@ -178,17 +233,41 @@ Variants = Annotated[
 
 
 class Resource(Part):
-    """What has a key, and versions that the server counts: one that is given, as in a served config, is not obeyed."""
+    """What has a key, and versions that the server counts: one that is given, as in a served config, is not obeyed.
+
+    ``description`` and ``tags`` are for people: clients are not served them.
+    """
 
     key: Name
     version: Annotated[int, Field(ge=1, le=VERSION_MAX)] | None = None
+    description: Description = Field(default="", exclude_if=_is_empty)
+    tags: list[Name] = Field(default=[], max_length=TAGS_MAX, exclude_if=_is_empty)
+
+    @model_validator(mode="after")
+    def _tags_differ(self) -> Self:
+        problems = [
+            Problem(f"tags[{index}]", f"duplicate tag {tag!r}, first in tags[{first}]")
+            for index, tag, first in _repeats(self.tags)
+        ]
+        if problems:
+            raise refusal(*problems)
+        return self
 
 
 class Config(Resource):
-    """A model experiment: its variants, in the form and order given, and who is targeted."""
+    """A model experiment: its variants, in the form and order given, who is targeted, and how sessions are dealt.
+
+    ``hash_version`` 2 makes tests independent of each other; only with it ``seed`` (another one deals anew) and
+    ``traffic`` (the percent of sessions that take part; the rest get the first variant) can be given, since published
+    clients know neither. ``sticky_by`` says what keeps its variant.
+    """
 
     variants: Variants
     targeting: Targeting | None = None
+    hash_version: HashVersion = Field(default=1, exclude_if=_is_one)
+    seed: Seed = Field(default="", exclude_if=_is_empty)
+    traffic: Traffic = Field(default=100.0, exclude_if=_is_all)
+    sticky_by: StickyBy = Field(default="session", exclude_if=_is_session)
 
     def weights(self) -> list[float]:
         """Return the variants' weights, in the order of the walk."""
@@ -197,10 +276,25 @@ class Config(Resource):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        problems = [*_weight_problems(self.weights()), *self._duplicate_models(), *self._stray_indexes()]
+        problems = [
+            *_weight_problems(self.weights()),
+            *self._duplicate_models(),
+            *self._stray_indexes(),
+            *self._unknown_to_version_1(),
+        ]
         if problems:
             raise refusal(*problems)
         return self
+
+    def _unknown_to_version_1(self) -> list[Problem]:
+        if self.hash_version != 1:
+            return []
+        given = {"seed": (self.seed, ""), "traffic": (_share(self.traffic), 100)}
+        return [
+            Problem(field, f"needs hash_version: 2, since hash_version 1 knows no {field}; got {shown(value)}")
+            for field, (value, default) in given.items()
+            if value != default
+        ]
 
     def _duplicate_models(self) -> list[Problem]:
         if isinstance(self.variants, dict):
@@ -223,10 +317,37 @@ class Config(Resource):
 
 
 class Prompt(Resource):
-    """A managed prompt; ``{{name}}`` in either text is replaced by the client."""
+    """A managed prompt; ``{{name}}`` in either text is replaced by the client.
+
+    Where ``variables`` are listed, the texts may use no other: a misspelt name would reach the model as it is.
+    """
 
     system_prompt: Template
     user_template: Template
+    variables: list[VariableName] | None = Field(default=None, max_length=VARIABLES_MAX)
+
+    def used_variables(self) -> list[str]:
+        """Return the variables that the texts use, in the order of their first use."""
+        return list(dict.fromkeys([*template_variables(self.system_prompt), *template_variables(self.user_template)]))
+
+    @model_validator(mode="after")
+    def _variables_are_given(self) -> Self:
+        if self.variables is None:
+            return self
+        known = ", ".join(self.variables) or "none"
+        problems = [
+            Problem(field, f"variable {{{{{name}}}}} is never given; variables has: {known}")
+            for field, text in (("system_prompt", self.system_prompt), ("user_template", self.user_template))
+            for name in dict.fromkeys(template_variables(text))
+            if name not in self.variables
+        ]
+        problems += [
+            Problem(f"variables[{index}]", f"duplicate variable {name!r}, first in variables[{first}]")
+            for index, name, first in _repeats(self.variables)
+        ]
+        if problems:
+            raise refusal(*problems)
+        return self
 
 
 class PromptVariant(Part):

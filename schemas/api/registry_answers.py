@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from schemas.api.registry import Config, Prompt, PromptTest
+from schemas.api.registry import Config, Prompt, PromptTest, RegistryDocument
 
 Version = Annotated[int, Field(ge=1, description="Counts up from 1; a version never changes once served.")]
 
@@ -57,7 +57,26 @@ class AppliedChange(BaseModel):
     warnings: list[str]
 
 
+class DifferenceAnswer(BaseModel):
+    """One field that differs; ``before`` is absent of what was added, ``after`` of what was removed."""
+
+    path: str = Field(examples=["variants.champion.weight"])
+    change: Literal["added", "removed", "changed", "reordered"]
+    before: Any = None
+    after: Any = None
+
+
+class PlannedChange(AppliedChange):
+    """What ``POST /apply`` would do, with ``dry_run``."""
+
+    differences: list[DifferenceAnswer] | None = Field(default=None, description="With `dry_run` alone.")
+
+
+class ExportAnswer(RegistryDocument):
+    """``GET /api/export``: a document as ``POST /apply`` takes it."""
+
+
 class ApplyAnswer(BaseModel):
     """``POST /apply``: one change a resource, in the document's order."""
 
-    changes: list[AppliedChange]
+    changes: list[PlannedChange]

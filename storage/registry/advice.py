@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+from fallom.assignment import effective_shares, variant_list
 from schemas.api.registry import Config, Prompt, PromptTest
+from storage.registry.percentages import percentages
 
-PERCENT = 100.0
+NAMED_MAX = 5
+ACTIONS = frozenset({"archive", "diff", "draft", "publish", "restore", "rollback", "versions"})
+"""The last part of the management API's paths."""
 
 
 def warnings(resource: Config | Prompt | PromptTest, version: int) -> tuple[str, ...]:
@@ -18,17 +22,52 @@ def warnings(resource: Config | Prompt | PromptTest, version: int) -> tuple[str,
     if isinstance(resource, Config | PromptTest):
         found += _weight_warnings(resource.weights())
     if isinstance(resource, Config):
-        found += [*_name_warnings(resource), *_rule_warnings(resource), *_key_warnings(resource.key)]
+        found += [*_name_warnings(resource), *_rule_warnings(resource), *_hash_warnings(resource)]
+        found += _key_warnings(resource.key)
+    found += _path_warnings(resource.key)
     return tuple(found)
 
 
 def _weight_warnings(weights: Sequence[float]) -> Iterable[str]:
-    total = math.fsum(weights)
-    # The published clients walk the weights as they are, in percent of all sessions.
-    if total < PERCENT and not math.isclose(total, PERCENT, abs_tol=1e-6):
-        yield f"variants: weights sum to {total:.10g}, not 100: the last variant takes the rest"
-    elif total > PERCENT and not math.isclose(total, PERCENT, abs_tol=1e-6):
-        yield f"variants: weights sum to {total:.10g}, not 100: what goes beyond 100 gets no sessions"
+    for index, (weight, share) in enumerate(zip(weights, effective_shares(percentages(weights)), strict=True)):
+        if weight and not share:
+            yield f"variants[{index}].weight: less than a millionth of the sum: it gets no sessions"
+
+
+def _hash_warnings(config: Config) -> Iterable[str]:
+    if config.hash_version != 1 or config.sticky_by != "session":
+        yield "hash_version, sticky_by: published clients know neither: they assign by session and hash_version 1"
+
+
+def collisions(configs: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, str]:
+    """Return a warning for each config, of (key, body), that is a test of hash_version 1 beside another such test."""
+    tests = [
+        key
+        for key, body in configs
+        if body.get("hash_version", 1) == 1
+        and sum(1 for variant in variant_list(body["variants"]) if variant["weight"]) > 1
+    ]
+    if len(tests) < 2:
+        return {}
+    return {key: _collision([other for other in tests if other != key]) for key in tests}
+
+
+def _collision(others: Sequence[str]) -> str:
+    named = ", ".join(repr(other) for other in others[:NAMED_MAX])
+    rest = f" and {len(others) - NAMED_MAX} more" if len(others) > NAMED_MAX else ""
+    return (
+        f"hash_version: 1 has no salt, so a session's variant here goes with its variant in {named}{rest}; "
+        "hash_version: 2 makes tests independent, for clients that know it"
+    )
+
+
+def variable_warnings(variables: Sequence[tuple[str, Sequence[str]]]) -> Iterable[str]:
+    """Warn where the prompts of a test, each with the variables that it uses, do not all use the same ones."""
+    used = list(dict.fromkeys(name for _, names in variables for name in names))
+    for index, (key, names) in enumerate(variables):
+        missing = [name for name in used if name not in names]
+        if missing:
+            yield f"variants[{index}].prompt_key: prompt {key!r} does not use {', '.join(missing)}, as others here do"
 
 
 def _name_warnings(config: Config) -> Iterable[str]:
@@ -56,3 +95,9 @@ def _key_warnings(key: str) -> Iterable[str]:
     unsafe = [character for character in "?#%" if character in key]
     if unsafe:
         yield f"key: published clients put it into a URL as it is: with {unsafe[0]!r} they cannot pin a version"
+
+
+def _path_warnings(key: str) -> Iterable[str]:
+    lead, _, last = key.rpartition("/")
+    if lead and (last in ACTIONS or (last.isdecimal() and lead.endswith("/versions"))):
+        yield f"key: to the API under /api/ it is {last!r} of another resource: it is reached by apply and export alone"

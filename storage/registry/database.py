@@ -8,14 +8,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import cast
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from storage.registry.errors import ConflictError, RegistryBusyError, RegistryError, RegistryUnavailableError
-from storage.registry.tables import metadata
+from storage.registry.migrations.schema import HEAD, migrate, revision_of
 
 _IMMEDIATE = "registry_immediate"
+# Any number that no other program is likely to lock by: "fallom" in ASCII.
+POSTGRESQL_LOCK = 0x66616C6C6F6D
+CONNECT_TIMEOUT_S = 5
 
 _SQLITE_REASONS = {
     "SQLITE_BUSY": "is locked by another process; try again",
@@ -29,10 +32,21 @@ _SQLITE_REASONS = {
     "SQLITE_FULL": "cannot be written: the disk is full",
 }
 _BUSY_REASONS = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
+_POSTGRESQL_REASONS = {
+    "55P03": "is locked by another process; try again",
+    "57014": "took too long to answer; try again",
+    "40001": "was changed by another process meanwhile; try again",
+    "40P01": "was changed by another process meanwhile; try again",
+    "53300": "has no connection left; try again, or raise max_connections",
+    "53100": "cannot be written: the disk is full",
+    "25006": "cannot be written: the database is read-only",
+    "42501": "cannot be used: the user has no right to; grant it CREATE on the schema, and its tables",
+}
+_POSTGRESQL_BUSY = frozenset({"55P03", "57014", "40001", "40P01", "53300"})
 
 
 class Database:
-    """The database at ``url``, its table made on first use; safe in threads, and among processes.
+    """The database at ``url``, its schema made or migrated when it is opened; safe in threads, and among processes.
 
     A writer waits up to ``busy_timeout_ms`` for another, then raises RegistryBusyError.
     """
@@ -43,11 +57,19 @@ class Database:
         self._name = parsed.database if _is_sqlite(parsed) else parsed.render_as_string(hide_password=True)
         self._engine = _engine(parsed, busy_timeout_ms)
         try:
-            with self.writing() as connection:
-                metadata.create_all(connection)
+            with self.reading() as connection:
+                is_current = revision_of(connection) == HEAD
+            if not is_current:
+                with self.writing() as connection:
+                    migrate(connection)
         except RegistryError:
             self.close()
             raise
+
+    @property
+    def is_file(self) -> bool:
+        """Return whether it is a file of this machine, not a server's database."""
+        return self._engine.dialect.name == "sqlite"
 
     def close(self) -> None:
         """Close every connection; safe twice."""
@@ -60,15 +82,16 @@ class Database:
         """
         if self._path is not None and not self._path.exists():
             raise RegistryUnavailableError(f"registry {self._name} is gone; restore it from a backup")
-        self._engine.dispose()
+        if self._path is not None:
+            self._engine.dispose()
 
     def copy_to(self, path: Path) -> None:
         """Write a copy of the database, as it is at one moment, to a new file, synced.
 
         Raises RegistryUnavailableError where it is not SQLite, whose own tools copy it.
         """
-        if self._engine.dialect.name != "sqlite":
-            raise RegistryUnavailableError(f"registry {self._name} is not a file: back it up by its own tools")
+        if not self.is_file:
+            raise RegistryUnavailableError(f"registry {self._name} is not a file: back it up by pg_dump")
         try:
             with self._engine.connect() as connection:
                 source = cast("sqlite3.Connection", connection.connection.driver_connection)
@@ -89,8 +112,7 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """Run the block as the only writer; on return it is on disk, on any exception nothing of it is.
 
-        On a database without SQLite's single writer two blocks may run at once: the one that comes second to write a
-        version gets ConflictError.
+        PostgreSQL has no such lock of its own: there one that all registries know is taken.
         """
         with self._transaction(immediate=True) as connection:
             yield connection
@@ -100,7 +122,11 @@ class Database:
         try:
             with self._engine.connect() as connection:
                 connection.execution_options(**{_IMMEDIATE: immediate})
+                if not immediate and not self.is_file:
+                    connection.execution_options(isolation_level="REPEATABLE READ")
                 with connection.begin():
+                    if immediate and not self.is_file:
+                        connection.execute(text(f"SELECT pg_advisory_xact_lock({POSTGRESQL_LOCK})"))
                     yield connection
         except IntegrityError as err:
             raise ConflictError(f"registry {self._name}: another process wrote the same version; try again") from err
@@ -110,11 +136,15 @@ class Database:
     def _error(self, err: SQLAlchemyError) -> RegistryError:
         cause = err.orig if isinstance(err, DBAPIError) else err
         code = getattr(cause, "sqlite_errorname", None) or ""
-        for reason, text in _SQLITE_REASONS.items():
+        for reason, words in _SQLITE_REASONS.items():
             if code.startswith(reason):
                 kind = RegistryBusyError if reason in _BUSY_REASONS else RegistryUnavailableError
-                return kind(f"registry {self._name} {text}")
-        return RegistryUnavailableError(f"registry {self._name} cannot be used: {cause}")
+                return kind(f"registry {self._name} {words}")
+        state = getattr(cause, "sqlstate", None) or ""
+        if state in _POSTGRESQL_REASONS:
+            kind = RegistryBusyError if state in _POSTGRESQL_BUSY else RegistryUnavailableError
+            return kind(f"registry {self._name} {_POSTGRESQL_REASONS[state]}")
+        return RegistryUnavailableError(f"registry {self._name} cannot be used: {_first_line(cause)}")
 
 
 def _parsed(url: str) -> URL:
@@ -139,10 +169,30 @@ def _engine(url: URL, busy_timeout_ms: int) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+    if url.get_backend_name() != "postgresql":
+        raise RegistryUnavailableError(
+            f"registry URL {shown} cannot be used: it must begin with sqlite:/// or postgresql://"
+        )
     try:
-        return create_engine(url, pool_pre_ping=True)
-    except (SQLAlchemyError, ImportError) as err:
+        engine = create_engine(
+            url,
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "options": f"-c lock_timeout={busy_timeout_ms} -c statement_timeout={4 * busy_timeout_ms}",
+            },
+        )
+    except ImportError as err:
+        raise RegistryUnavailableError(
+            f"registry URL {shown} needs a driver: pip install 'fallom-server[postgresql]' ({err})"
+        ) from err
+    except SQLAlchemyError as err:
         raise RegistryUnavailableError(f"registry URL {shown} cannot be used: {err}") from err
+    return engine
+
+
+def _first_line(cause: BaseException | None) -> str:
+    return str(cause).strip().split("\n", 1)[0]
 
 
 def _make_directory(url: URL) -> None:

@@ -42,18 +42,31 @@ def from_yaml(text: bytes, *, source: str = "") -> RegistryDocument:
 
 def from_json(text: bytes) -> RegistryDocument:
     """Return the document in a request's body; raise DocumentError with every problem found."""
+    return parse(json_value(text, f"a JSON object with {LISTS}"))
+
+
+def json_value(text: bytes, expected: str) -> Any:
+    """Return the JSON in a request's body, in which no key stands twice in one object; raise DocumentError."""
     _check_size(text, "")
     if not text.strip():
-        raise DocumentError([Problem("", f"body is empty: a JSON object with {LISTS} expected")])
+        raise DocumentError([Problem("", f"body is empty: {expected} expected")])
     try:
-        data = json.loads(text, object_pairs_hook=_object)
+        return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as err:
         message = f"body is not valid JSON: {err.msg} at line {err.lineno}, column {err.colno}"
         raise DocumentError([Problem("", message)]) from err
     except (ValueError, RecursionError) as err:
         # Not UTF-8, a number of thousands of digits, nested too deeply.
         raise DocumentError([Problem("", f"body is not valid JSON: {err}")]) from err
-    return parse(data)
+
+
+def to_yaml(document: RegistryDocument) -> str:
+    """Return the document as a YAML file, from which ``from_yaml`` gets the same again."""
+    data = document.model_dump(mode="json", by_alias=True, exclude_none=True)
+    data = {name: resources for name, resources in data.items() if resources}
+    text = plain_yaml.dump(data)
+    # PyYAML folds lines in ways that it does not always read back; what is in no doubt is quoted.
+    return text if plain_yaml.parse(text.encode()) == (data, []) else plain_yaml.dump(data, is_plain=False)
 
 
 def parse(data: Any, *, source: str = "") -> RegistryDocument:
@@ -63,7 +76,7 @@ def parse(data: Any, *, source: str = "") -> RegistryDocument:
     try:
         return RegistryDocument.model_validate(data)
     except ValidationError as err:
-        raise DocumentError(problems_of(err.errors(include_url=False)), source) from err
+        raise DocumentError(problems_of(err.errors(include_url=False), model=RegistryDocument), source) from err
 
 
 def _check_size(text: bytes, source: str) -> None:

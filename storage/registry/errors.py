@@ -3,6 +3,10 @@
 RegistryError                    the root: what was wrong, and what to do
 ├── DocumentError                the document is refused; a retry does not help
 ├── RegistryUnavailableError     the database cannot be used: unreadable, not a database, not writable
+├── ResourceNotFoundError        no resource, version or draft is there by that name
+├── ResourceArchivedError        the resource is archived: restore it first
+├── ResourceInUseError           another resource needs it: change that one first
+├── StaleError                   it was changed since it was read; nothing was done
 ├── KeyNotFoundError             no API key has that prefix
 ├── TooManyKeysError             there are as many API keys as there may be
 └── RegistryBusyError            another process holds the database; a retry helps
@@ -44,6 +48,26 @@ class DocumentError(RegistryError):
 
 class RegistryUnavailableError(RegistryError):
     """The database cannot be opened, read or written."""
+
+
+class ResourceNotFoundError(RegistryError):
+    """No resource of that key, no such version of it, or no draft."""
+
+
+class ResourceArchivedError(RegistryError):
+    """The resource is archived, and takes no new version until it is restored."""
+
+
+class ResourceInUseError(RegistryError):
+    """Another resource, which is not archived, needs this one."""
+
+
+class StaleError(RegistryError):
+    """What is there is not what the change was made on; ``tag`` names what is there now, None where nothing is."""
+
+    def __init__(self, message: str, tag: str | None) -> None:
+        self.tag = tag
+        super().__init__(message)
 
 
 class KeyNotFoundError(RegistryError):

@@ -38,6 +38,28 @@ def parse(text: bytes) -> tuple[Any, list[Problem]]:
     return data, builder.problems
 
 
+def dump(data: Any, *, is_plain: bool = True) -> str:
+    """Return plain data as YAML for people: texts of several lines as blocks, unless ``is_plain`` is false."""
+    return yaml.dump(
+        data, Dumper=_Dumper if is_plain else yaml.SafeDumper, allow_unicode=is_plain, sort_keys=False, width=120
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - likewise
+        super().increase_indent(flow, False)
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 class _Builder:
     """Builds one document's data, and notes every problem on the way."""
 

@@ -1,7 +1,8 @@
-"""The registry of configs, prompts and prompt tests: written by ``apply``, served from memory.
+"""The registry of configs, prompts and prompt tests: written in transactions, served from memory.
 
 Every change makes a new version; a version never changes. Readers see a snapshot that is at most half a second old
-(another process may have applied) and that holds this process's own applies at once.
+(another process may have written) and that holds this process's own changes at once. Once ``follow`` was called a
+thread keeps the snapshot new, so that no reader waits for a database; before, the reader that finds it old reads it.
 """
 
 from __future__ import annotations
@@ -9,28 +10,32 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import orjson
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
-from schemas.api.problems import Problem
-from schemas.api.registry import Config, Prompt, PromptTest, RegistryDocument
-from storage.registry.advice import warnings
+from schemas.api.registry import RegistryDocument
+from storage.registry import changes as changing
+from storage.registry import versions
+from storage.registry.advice import collisions
+from storage.registry.bodies import served
 from storage.registry.database import Database
-from storage.registry.errors import ConflictError, DocumentError, RegistryError
-from storage.registry.resources import Action, Change, ConfigVersion, Kind
-from storage.registry.snapshot import Snapshot, load, stamp
+from storage.registry.errors import ConflictError, RegistryError
+from storage.registry.resources import UNSIGNED, Authorship, Change, ConfigVersion, Kind
+from storage.registry.snapshot import Answer, Snapshot, load
 from storage.registry.tables import resource_versions as table
 
 SNAPSHOT_AGE_MAX_S = 0.5
 BUSY_TIMEOUT_MS = 5_000
 ATTEMPTS_MAX = 10
+STOP_S_MAX = 10.0
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Registry:
@@ -44,45 +49,88 @@ class Registry:
         self._database = Database(url, busy_timeout_ms=busy_timeout_ms)
         self._reloading = threading.Lock()
         self._checked_at = time.monotonic()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._is_stale = False
         try:
-            with self._database.reading() as connection:
-                self._snapshot = load(connection)
+            self._snapshot = self.read(load)
         except RegistryError:
             self.close()
             raise
 
+    @property
+    def is_file(self) -> bool:
+        """Return whether the database is a file of this machine."""
+        return self._database.is_file
+
+    def follow(self) -> None:
+        """Begin to read in the background what other processes write."""
+        self._thread = threading.Thread(target=self._follow, name="registry", daemon=True)
+        self._thread.start()
+
     def close(self) -> None:
-        """Close the database; safe twice."""
+        """Stop following and close the database; safe twice."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(STOP_S_MAX)
         self._database.close()
 
     def copy_to(self, path: Path) -> None:
         """Write a copy of the database, as it is at one moment, to a new file. Raises RegistryError."""
         self._database.copy_to(path)
 
-    def apply(self, project: str, document: RegistryDocument) -> list[Change]:
-        """Make the document's resources the latest ones, all or none; return what happened to each, in its order.
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Return what ``work`` reads of the database, at one moment."""
+        with self._database.reading() as connection:
+            return work(connection)
 
-        A changed body makes the next version, an equal one none. On return the change is on disk and is what this
-        process serves. Raises DocumentError for a prompt test without its prompt, RegistryBusyError if another
-        process holds the database too long.
+    def change(self, work: Callable[[Connection], T]) -> T:
+        """Return what ``work`` answers, once all that it wrote is on disk and is what this process serves.
+
+        ``work`` is the only writer, and writes nothing where it raises. It may be run again.
         """
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 with self._database.writing() as connection:
-                    changes = [_apply(connection, project, *entry) for entry in _entries(document)]
-                    _check_prompts(connection, project, document)
+                    answer = work(connection)
                 break
             except ConflictError:
-                # Only where the database lets two writers run at once; by now it has the other's versions.
+                # Only where another program writes without the lock; by now its version is there.
                 if attempt == ATTEMPTS_MAX:
                     raise
         with self._reloading:
             self._reload()
-        return changes
+        return answer
+
+    def apply(self, project: str, document: RegistryDocument, by: Authorship = UNSIGNED) -> list[Change]:
+        """Make the document's resources the latest ones, all or none; return what happened to each, in its order.
+
+        A changed body makes the next version, an equal one none. On return the change is on disk and is what this
+        process serves. Raises DocumentError for a prompt test without its prompt and for a resource that is archived,
+        RegistryBusyError if another process holds the database too long.
+        """
+        made = self.change(lambda connection: changing.apply(connection, project, document, by))
+        return [replace(change, differences=()) for change in self._with_collisions(project, made)]
+
+    def plan(self, project: str, document: RegistryDocument) -> list[Change]:
+        """Return what ``apply`` would do, with the differences, and do nothing."""
+
+        def work(connection: Connection) -> None:
+            raise _PlannedError(changing.apply(connection, project, document, UNSIGNED))
+
+        try:
+            self.change(work)
+        except _PlannedError as planned:
+            return self._with_collisions(project, planned.changes)
+        raise AssertionError("a plan was carried out")
+
+    def served(self, project: str, kind: Kind) -> Answer:
+        """Return what clients are served of one kind, as bytes; from memory."""
+        return self._current().project(project).answer(kind)
 
     def configs(self, project: str) -> list[dict[str, Any]]:
-        """Return the latest version of every config: ``{key, version, variants, targeting?}``, by key."""
-        return [served.wire() for served in self._current().project(project).all("config")]
+        """Return the latest version of every config: ``{key, version, variants, targeting?, …}``, by key."""
+        return self._current().project(project).listed("config")
 
     def config(self, project: str, key: str, version: int) -> dict[str, Any] | None:
         """Return one version of a config, as in ``configs``; None if there is none."""
@@ -91,39 +139,46 @@ class Registry:
             return None
         if version == latest.version:
             return latest.wire()
-        with self._database.reading() as connection:
-            body = connection.execute(
-                select(table.c.body).where(*_is(project, "config", key), table.c.version == version)
+        text = self.read(
+            lambda connection: connection.execute(
+                select(table.c.body).where(*versions.is_of(table, project, "config", key), table.c.version == version)
             ).scalar()
-        return None if body is None else {"key": key, "version": version, **orjson.loads(body)}
+        )
+        return None if text is None else {"key": key, "version": version, **served(text)}
 
     def config_versions(self, project: str, key: str) -> list[ConfigVersion]:
         """Return every version of a config, oldest first; read from the database."""
         columns = (table.c.version, table.c.created_at, table.c.body)
-        with self._database.reading() as connection:
-            rows = connection.execute(
-                select(*columns).where(*_is(project, "config", key)).order_by(table.c.version)
-            ).all()
-        return [ConfigVersion(row.version, row.created_at, orjson.loads(row.body)) for row in rows]
+        wanted = select(*columns).where(*versions.is_of(table, project, "config", key)).order_by(table.c.version)
+        rows = self.read(lambda connection: connection.execute(wanted).all())
+        return [ConfigVersion(row.version, row.created_at, served(row.body)) for row in rows]
 
     def knows_config(self, project: str, key: str) -> bool:
-        """Tell whether the project has a config of this key."""
+        """Tell whether the project has a config of this key, also one that is archived."""
         return self._current().project(project).get("config", key) is not None
 
     def prompts(self, project: str) -> list[dict[str, Any]]:
-        """Return the latest version of every prompt: ``{key, version, system_prompt, user_template}``, by key.
-
-        Before it stand the older versions that a prompt test pins: the published clients learn of versions here alone,
-        keep each, and take the last of a key as its current one.
-        """
-        snapshot = self._current().project(project)
-        return [served.wire() for served in (*snapshot.pinned_prompts, *snapshot.all("prompt"))]
+        """Return every prompt: ``{key, version, system_prompt, user_template}``, by key, after older ones pinned."""
+        return self._current().project(project).listed("prompt")
 
     def prompt_ab_tests(self, project: str) -> list[dict[str, Any]]:
         """Return the latest prompt tests, by key: ``{key, version, variants}``, a variant as in the document."""
-        return [served.wire() for served in self._current().project(project).all("prompt_ab_test")]
+        return self._current().project(project).listed("prompt_ab_test")
+
+    def _with_collisions(self, project: str, made: list[Change]) -> list[Change]:
+        if not any(change.kind == "config" for change in made):
+            return made
+        told = collisions((config["key"], config) for config in self.configs(project))
+        return [
+            replace(change, warnings=(*change.warnings, told[change.key]))
+            if change.kind == "config" and change.key in told
+            else change
+            for change in made
+        ]
 
     def _current(self) -> Snapshot:
+        if self._thread is not None:
+            return self._snapshot
         stale = time.monotonic() - self._checked_at > SNAPSHOT_AGE_MAX_S
         # One thread reloads; the others go on with what there is, rather than wait for it.
         if stale and self._reloading.acquire(blocking=False):
@@ -133,76 +188,32 @@ class Registry:
                 self._reloading.release()
         return self._snapshot
 
+    def _follow(self) -> None:
+        while not self._stopping.wait(SNAPSHOT_AGE_MAX_S):
+            try:
+                with self._reloading:
+                    self._reload()
+            except Exception:
+                log.exception("the registry could not be read; it is served as last read")
+
     def _reload(self) -> None:
         try:
-            with self._database.reading() as connection:
-                if stamp(connection) != self._snapshot.stamp:
-                    self._snapshot = load(connection)
+            self._snapshot = self.read(lambda connection: load(connection, self._snapshot))
         except RegistryError as err:
-            log.warning("serving the registry as last read: %s", err)
+            # Once, not at each attempt: a database may be away for hours.
+            if not self._is_stale:
+                log.warning("serving the registry as last read: %s", err)
+            self._is_stale = True
+        else:
+            if self._is_stale:
+                log.info("the registry can be read again")
+            self._is_stale = False
         self._checked_at = time.monotonic()
 
 
-def _entries(document: RegistryDocument) -> Iterator[tuple[Kind, Config | Prompt | PromptTest]]:
-    for config in document.configs:
-        yield "config", config
-    for prompt in document.prompts:
-        yield "prompt", prompt
-    for test in document.prompt_ab_tests:
-        yield "prompt_ab_test", test
+class _PlannedError(Exception):
+    """Ends a transaction of which nothing is to be kept."""
 
-
-def _apply(connection: Connection, project: str, kind: Kind, resource: Config | Prompt | PromptTest) -> Change:
-    body = _body(resource)
-    newest = connection.execute(
-        select(table.c.version, table.c.body)
-        .where(*_is(project, kind, resource.key))
-        .order_by(table.c.version.desc())
-        .limit(1)
-    ).one_or_none()
-    if newest is not None and newest.body == body:
-        return Change(kind, resource.key, newest.version, "unchanged", warnings(resource, newest.version))
-    version, action = _next(None if newest is None else newest.version)
-    connection.execute(
-        insert(table).values(
-            project=project, kind=kind, key=resource.key, version=version, body=body, created_at=datetime.now(UTC)
-        )
-    )
-    return Change(kind, resource.key, version, action, warnings(resource, version))
-
-
-def _next(version: int | None) -> tuple[int, Action]:
-    return (1, "created") if version is None else (version + 1, "updated")
-
-
-def _body(resource: Config | Prompt | PromptTest) -> str:
-    """Return the resource's one text form: defaults filled in, variants in the form and order given."""
-    return orjson.dumps(resource.model_dump(by_alias=True, exclude={"key", "version"}, exclude_none=True)).decode()
-
-
-def _check_prompts(connection: Connection, project: str, document: RegistryDocument) -> None:
-    """Refuse a prompt test whose prompts, by now, are not all there."""
-    problems = []
-    for position, test in enumerate(document.prompt_ab_tests):
-        for index, variant in enumerate(test.variants):
-            problem = _prompt_problem(connection, project, variant.prompt_key, variant.prompt_version)
-            if problem:
-                field, message = problem
-                problems.append(Problem(f"prompt_ab_tests[{position}].variants[{index}].{field}", message))
-    if problems:
-        raise DocumentError(problems)
-
-
-def _prompt_problem(connection: Connection, project: str, key: str, version: int | None) -> tuple[str, str] | None:
-    latest = connection.execute(
-        select(table.c.version).where(*_is(project, "prompt", key)).order_by(table.c.version.desc()).limit(1)
-    ).scalar()
-    if latest is None:
-        return "prompt_key", f"unknown prompt {key!r}: define it in this document, or apply it before"
-    if version is not None and version > latest:
-        return "prompt_version", f"prompt {key!r} has no version {version}: its latest is {latest}"
-    return None
-
-
-def _is(project: str, kind: Kind, key: str) -> tuple[Any, ...]:
-    return table.c.project == project, table.c.kind == kind, table.c.key == key
+    def __init__(self, changes: list[Change]) -> None:
+        super().__init__()
+        self.changes = changes

@@ -1,4 +1,7 @@
-"""The registry's tables: every version of every resource, written once and never changed; API keys."""
+"""The registry's tables: every version of every resource, written once and never changed; drafts; API keys.
+
+What is changed here needs a migration (storage/registry/migrations/), which a test compares with these tables.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Float,
+    Index,
     Integer,
     MetaData,
     String,
@@ -50,9 +54,44 @@ resource_versions = Table(
     Column("version", Integer, nullable=False),
     Column("body", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("author", String(256), nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("restored_from", Integer, nullable=True),
     UniqueConstraint("project", "kind", "key", "version", name="uq_resource_versions_project_kind_key_version"),
 )
-"""``kind`` is ``config``, ``prompt`` or ``prompt_ab_test``; ``body`` is the resource's JSON without key and version."""
+"""``kind`` is ``config``, ``prompt`` or ``prompt_ab_test``; ``body`` is the resource's JSON without key and version.
+
+``restored_from`` is the older version whose body a roll-back made this one of.
+"""
+
+resource_events = Table(
+    "resource_events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("project", String(256), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("key", String(256), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("author", String(256), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_resource_events_project_kind_key", "project", "kind", "key"),
+)
+"""``action`` is ``archived`` or ``restored``: the last one of a resource holds. No row is ever changed or removed."""
+
+resource_drafts = Table(
+    "resource_drafts",
+    metadata,
+    Column("project", String(256), primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("key", String(256), primary_key=True),
+    Column("revision", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("based_on", Integer, nullable=False),
+    Column("author", String(256), nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+"""``revision`` is another one at each change; ``based_on`` is the latest version of that time, 0 if there was none."""
 
 api_keys = Table(
     "api_keys",

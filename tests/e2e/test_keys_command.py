@@ -98,7 +98,7 @@ def test_keys_of_no_data_directory_are_not_made_up(tmp_path: Path) -> None:
         done = keys_command(*arguments, "--data-dir", tmp_path / "data")
 
         assert done.returncode == 1
-        assert "holds no keys" in done.stderr
+        assert "holds no registry" in done.stderr
     assert not (tmp_path / "data").exists()
 
 

@@ -139,7 +139,7 @@ def test_a_data_directory_that_cannot_be_written_is_named(capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["nope"], CODE_OF_USAGE, "argument {"),
+        (["nope"], CODE_OF_USAGE, "argument {serve,apply,"),
         (["sql"], CODE_OF_USAGE, "the following arguments are required: QUERY"),
         (["apply"], CODE_OF_USAGE, "the following arguments are required: FILE"),
         (["sql", "SELECT 1", "--rows-max", "0"], CODE_OF_USAGE, "rows_max: "),

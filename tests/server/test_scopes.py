@@ -72,6 +72,13 @@ def test_a_path_needs_one_of_its_scopes(path: str, scopes: Scopes) -> None:
     assert scopes_of(path) == scopes
 
 
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "put"])
+@pytest.mark.parametrize("path", ["/api/configs/my/agent", "/api/prompts/p/draft", "/api/prompt-tests/t/publish"])
+def test_who_may_read_resources_may_not_change_them(path: str, method: str) -> None:
+    assert scopes_of(path) == scopes_of(path, "HEAD") == READ
+    assert scopes_of(path, method) == ADMIN
+
+
 @pytest.mark.parametrize("path", ["/", "/v1/trace", "/v1/traces/", "/debug", "/traces/a/b", "/SQL", "//sql", "/sql\n"])
 def test_a_path_that_is_not_listed_has_none(path: str) -> None:
     assert scopes_of(path) is None

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from schemas.scopes import ADMIN, INGEST, READ, Scope
 from storage.registry import api_keys
 from storage.registry.api_keys import PREFIX_CHARS, ApiKeys, Rates
 from storage.registry.errors import KeyNotFoundError, TooManyKeysError
-from storage.registry.registry import Registry
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "registry.sqlite3"
-
-
-@pytest.fixture
-def keys(path: Path) -> Iterator[ApiKeys]:
-    keys = ApiKeys(f"sqlite:///{path}")
+def keys(registry_url: str) -> Iterator[ApiKeys]:
+    keys = ApiKeys(registry_url)
     yield keys
     keys.close()
 
@@ -39,11 +33,12 @@ def test_a_key_is_found_as_it_was_made(keys: ApiKeys) -> None:
     assert (made.rates, made.expires_at, made.revoked_at) == (Rates(5, 1e6), expires_at, None)
 
 
-def test_of_a_key_only_its_hash_and_prefix_are_on_disk(keys: ApiKeys, path: Path) -> None:
+def test_of_a_key_only_its_hash_and_prefix_are_on_disk(tmp_path: Path) -> None:
+    keys = ApiKeys(f"sqlite:///{tmp_path}/registry.sqlite3")
     made, text = keys.create("web", INGEST)
     keys.close()
 
-    files = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert text.startswith(made.prefix)
     assert text.encode() not in files
     assert text[PREFIX_CHARS + 1 :].encode() not in files
@@ -108,20 +103,11 @@ def test_there_is_a_limit_of_keys_that_count(keys: ApiKeys, monkeypatch: pytest.
     keys.create("web", INGEST)
 
 
-def test_a_scope_of_a_later_version_gives_no_right(keys: ApiKeys, path: Path) -> None:
+def test_a_scope_of_a_later_version_gives_no_right(keys: ApiKeys, registry_url: str) -> None:
     keys.create("web", INGEST)
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE api_keys SET scopes = 'everything,read'")
+    engine = create_engine(registry_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE api_keys SET scopes = 'everything,read'"))
+    engine.dispose()
 
     assert keys.all()[0].scopes == {Scope.READ}
-
-
-def test_a_registry_of_before_gets_its_table_of_keys(path: Path) -> None:
-    Registry(f"sqlite:///{path}").close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE api_keys")
-
-    keys = ApiKeys(f"sqlite:///{path}")
-
-    assert keys.exist() is False
-    keys.close()

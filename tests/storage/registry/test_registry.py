@@ -21,8 +21,9 @@ from registry_documents import config, documents, prompt, prompt_test
 
 from fallom.assignment import assign
 from schemas.api.registry import RegistryDocument
-from storage.registry.document import parse
+from storage.registry.document import from_yaml, parse, to_yaml
 from storage.registry.errors import DocumentError, RegistryBusyError, RegistryUnavailableError
+from storage.registry.management import Management, export
 from storage.registry.registry import SNAPSHOT_AGE_MAX_S, Registry
 from storage.registry.resources import Change
 
@@ -35,8 +36,8 @@ def url(directory: Path) -> str:
 
 
 @contextmanager
-def opened(directory: Path, **options: Any) -> Iterator[Registry]:
-    registry = Registry(url(directory), **options)
+def opened(place: Path | str, **options: Any) -> Iterator[Registry]:
+    registry = Registry(place if isinstance(place, str) else url(place), **options)
     try:
         yield registry
     finally:
@@ -44,8 +45,8 @@ def opened(directory: Path, **options: Any) -> Iterator[Registry]:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    with opened(tmp_path) as opened_registry:
+def registry(registry_url: str) -> Iterator[Registry]:
+    with opened(registry_url) as opened_registry:
         yield opened_registry
 
 
@@ -149,8 +150,10 @@ def test_what_a_reader_does_to_an_answer_harms_nobody(registry: Registry) -> Non
 @pytest.mark.parametrize(
     ("resource", "warning"),
     [
-        ({"variants": [{"model": "a", "weight": 40}, {"model": "b", "weight": 50}]}, "sum to 90, not 100: the last"),
-        ({"variants": [{"model": "a", "weight": 80}, {"model": "b", "weight": 80}]}, "sum to 160, not 100: what goes"),
+        ({"variants": [{"model": "a", "weight": 1e9}, {"model": "b", "weight": 1}]}, "it gets no sessions"),
+        ({"hash_version": 2}, "published clients know neither"),
+        ({"sticky_by": "customer"}, "published clients know neither"),
+        ({"key": "team/draft"}, "'draft' of another resource"),
         ({"variants": {"2": {"model": "a", "weight": 50}, "1": {"model": "b", "weight": 50}}}, "JavaScript clients"),
         ({"targeting": {"rules": [{"conditions": [], "variantIndex": 0}]}}, "takes every session"),
         ({"key": "a?b"}, "cannot pin a version"),
@@ -229,18 +232,6 @@ def test_an_older_prompt_that_a_test_pins_is_served_before_the_latest(registry: 
     assert [served["version"] for served in registry.prompts("default")] == [2]
 
 
-def served_document(registry: Registry) -> dict[str, Any]:
-    lists = {
-        "configs": registry.configs("default"),
-        "prompts": registry.prompts("default"),
-        "prompt_ab_tests": registry.prompt_ab_tests("default"),
-    }
-    for resources in lists.values():
-        for resource in resources:
-            del resource["version"]
-    return lists
-
-
 @settings(max_examples=50, deadline=None)
 @given(data=documents())
 def test_any_document_round_trips_and_applied_twice_changes_nothing(data: dict[str, Any]) -> None:
@@ -248,22 +239,23 @@ def test_any_document_round_trips_and_applied_twice_changes_nothing(data: dict[s
         applied = parse(data)
         assert all(change.action == "created" for change in registry.apply("default", applied))
         assert all(change.action == "unchanged" for change in registry.apply("default", applied))
-        again = parse(served_document(registry))
+        again = from_yaml(to_yaml(export(registry, "default")).encode())
         assert all(change.action == "unchanged" for change in registry.apply("default", again))
-        assert {config.key: config.variants for config in again.configs} == {
-            config.key: config.variants for config in applied.configs
-        }
+        for name in ("configs", "prompts", "prompt_ab_tests"):
+            assert {one.key: one for one in getattr(again, name)} == {one.key: one for one in getattr(applied, name)}
+        orders = [{one.key: list(one.variants) for one in found.configs} for found in (again, applied)]
+        assert orders[0] == orders[1]
 
 
-def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
-    with opened(tmp_path) as first:
+def test_everything_is_there_after_a_restart(registry_url: str) -> None:
+    with opened(registry_url) as first:
         apply_config(first)
-    with opened(tmp_path) as second:
+    with opened(registry_url) as second:
         assert second.configs("default") == [{"version": 1, **config()}]
 
 
-def test_an_apply_of_another_process_is_served_within_a_second(tmp_path: Path) -> None:
-    with opened(tmp_path) as reader, opened(tmp_path) as writer:
+def test_an_apply_of_another_process_is_served_within_a_second(registry_url: str) -> None:
+    with opened(registry_url) as reader, opened(registry_url) as writer:
         assert reader.configs("default") == []
         apply_config(writer)
         deadline = time.monotonic() + SNAPSHOT_AGE_MAX_S + 0.5
@@ -284,8 +276,8 @@ def test_readers_keep_the_last_snapshot_when_the_database_fails(
     assert "serving the registry as last read" in caplog.text
 
 
-def test_threads_that_apply_at_once_lose_no_update(tmp_path: Path) -> None:
-    with opened(tmp_path, busy_timeout_ms=60_000) as registry:
+def test_threads_that_apply_at_once_lose_no_update(registry_url: str) -> None:
+    with opened(registry_url, busy_timeout_ms=60_000) as registry:
         changes: list[Change] = []
 
         def write(start: int) -> None:
@@ -314,11 +306,11 @@ for step in range(20):
 """
 
 
-def test_processes_that_apply_at_once_lose_no_update(tmp_path: Path) -> None:
+def test_processes_that_apply_at_once_lose_no_update(registry_url: str) -> None:
     # Each starts on a directory without a database: making the table must not clash either.
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, url(tmp_path), str(start)],
+            [sys.executable, "-c", WRITER, registry_url, str(start)],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
@@ -331,10 +323,9 @@ def test_processes_that_apply_at_once_lose_no_update(tmp_path: Path) -> None:
     assert [errors for _, errors in answers] == ["", "", ""]
     versions = [int(line) for output, _ in answers for line in output.split()]
     assert sorted(versions) == list(range(1, 61))
-    with opened(tmp_path) as registry:
-        bodies = [
-            version.body["variants"][0]["weight"] for version in registry.config_versions("default", "summarizer")
-        ]
+    with opened(registry_url) as registry:
+        history = Management(registry, "config").history("default", "summarizer")
+        bodies = [version.body["variants"][0]["weight"] for version in history]
         assert sorted(bodies) == sorted(start + step for start in (100, 200, 300) for step in range(20))
 
 
@@ -448,8 +439,7 @@ def test_close_is_safe_twice_and_what_is_in_memory_stays(registry: Registry) -> 
     assert registry.knows_config("default", "summarizer")
 
 
-def test_a_version_in_the_document_is_not_obeyed_but_told(tmp_path: Path) -> None:
-    registry = Registry(f"sqlite:///{tmp_path / 'registry.sqlite3'}")
+def test_a_version_in_the_document_is_not_obeyed_but_told(registry: Registry) -> None:
     config = {"key": "k", "variants": [{"model": "a", "weight": 100}]}
 
     (plain,) = registry.apply("p", RegistryDocument.model_validate({"configs": [config]}))
@@ -460,4 +450,36 @@ def test_a_version_in_the_document_is_not_obeyed_but_told(tmp_path: Path) -> Non
     assert (served.action, served.warnings) == ("unchanged", ())
     assert other.version == 1
     assert "this is version 1, not 7" in other.warnings[0]
-    registry.close()
+
+
+def test_two_tests_of_hash_version_1_are_told_that_they_go_together(registry: Registry) -> None:
+    assert apply_config(registry, key="one").warnings == ()
+    (warning,) = apply_config(registry, key="two").warnings
+    assert "goes with its variant in 'one'" in warning
+    registry.apply("default", document(configs=[config("one") | {"hash_version": 2}]))
+    assert apply_config(registry, key="two").warnings == ()
+
+
+def test_a_reader_that_follows_asks_no_database(registry: Registry, registry_url: str) -> None:
+    registry.follow()
+    with opened(registry_url) as writer:
+        apply_config(writer)
+        deadline = time.monotonic() + 1
+        while not registry.configs("default") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert registry.configs("default") == [{"version": 1, **config()}]
+    before = time.process_time()
+    for _ in range(1000):
+        registry.served("default", "config")
+    assert time.process_time() - before < 0.5
+
+
+def test_a_registry_that_was_replaced_by_an_older_one_is_read_anew(tmp_path: Path) -> None:
+    with opened(tmp_path) as registry:
+        apply_config(registry, 50)
+        registry.copy_to(tmp_path / "older")
+        apply_config(registry, 60)
+        with sqlite3.connect(tmp_path / "older") as older, sqlite3.connect(tmp_path / "registry.sqlite3") as current:
+            older.backup(current)
+        time.sleep(SNAPSHOT_AGE_MAX_S + 0.05)
+        assert registry.configs("default") == [{"version": 1, **config()}]
