@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from collector.fallom.exposures import FALLBACK
+from collector.fallom.exposures import FALLBACK, FLAG_EVENT
 from collector.processors.columns import with_columns
 from fallom.assignment import Assignment, assign, targeting_fields, variant_list
 from schemas.exposures import EXPOSURES
@@ -19,7 +19,7 @@ from storage.registry.errors import RegistryError
 
 logger = logging.getLogger(__name__)
 
-_FILLED = ("variant_index", "reason", "computed_variant_index", "computed_model", "computed_reason")
+_FILLED = ("assigned_model", "variant_index", "reason", "computed_variant_index", "computed_model", "computed_reason")
 _Row = dict[str, Any]
 
 
@@ -54,6 +54,8 @@ class Recompute:
         config = self._config(exposure)
         if config is None:
             return
+        if exposure["source"] == FLAG_EVENT and exposure["reason"] != FALLBACK:
+            _name_model(config, exposure)
         try:
             computed = assign(config, exposure["session_id"], customer_id=exposure["customer_id"])
         except (ValueError, TypeError, KeyError):
@@ -80,6 +82,14 @@ class Recompute:
             # The report is worth storing all the same.
             logger.warning("an exposure is not recomputed: %s", error)
             return None
+
+
+def _name_model(config: Mapping[str, Any], exposure: _Row) -> None:
+    """Put the model in the place of its variant's name."""
+    variants, name = config["variants"], exposure["assigned_model"]
+    if isinstance(variants, Mapping) and name in variants:
+        exposure["assigned_model"] = variants[name]["model"]
+        exposure["variant_index"] = list(variants).index(name)
 
 
 def _index_of_model(config: Mapping[str, Any], model: str, computed: Assignment) -> int | None:

@@ -177,7 +177,8 @@ def _success(config: Mapping[str, Any], assignment: Assignment, **more: bool) ->
         "variant": assignment.variant_key,
         "value": assignment.model,
         "metadata": {
-            "config_version": config["version"],
+            # By this name OpenFeature's telemetry finds it, and reports it with what was given.
+            "version": config["version"],
             "variant_index": assignment.variant_index,
             "reason": assignment.reason,
             **more,

@@ -6,6 +6,8 @@ from collector.request import Receipt, Request
 
 FALLBACK = "fallback"
 FALLBACK_INDEX = -1
+FLAG_EVENT = "feature_flag.evaluation"
+"""The source of exposures that OpenFeature's telemetry reports: it names the variant, not the model."""
 
 
 def decode(request: Request, receipt: Receipt) -> list[dict[str, object]]:

@@ -40,7 +40,7 @@ class EvaluationSuccess(BaseModel):
     reason: FlagReason
     variant: str
     value: str
-    metadata: Annotated[Metadata, Field(examples=[{"config_version": 3, "variant_index": 1, "reason": "weight"}])]
+    metadata: Annotated[Metadata, Field(examples=[{"version": 3, "variant_index": 1, "reason": "weight"}])]
 
 
 class EvaluationFailure(BaseModel):

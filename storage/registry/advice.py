@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from schemas.api.registry import Config, Prompt, PromptTest
 
 PERCENT = 100.0
+NAMES_SHOWN_MAX = 3
 
 
 def warnings(resource: Config | Prompt | PromptTest, version: int) -> tuple[str, ...]:
@@ -20,6 +22,26 @@ def warnings(resource: Config | Prompt | PromptTest, version: int) -> tuple[str,
     if isinstance(resource, Config):
         found += [*_name_warnings(resource), *_rule_warnings(resource), *_key_warnings(resource.key)]
     return tuple(found)
+
+
+def collisions(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return a warning by the key of each served config that shares its unsalted hash with another live test."""
+    live = [config["key"] for config in configs if _is_unsalted_test(config)]
+    return {key: _collision([other for other in live if other != key]) for key in live if len(live) > 1}
+
+
+def _is_unsalted_test(config: Mapping[str, Any]) -> bool:
+    variants = config["variants"].values() if isinstance(config["variants"], Mapping) else config["variants"]
+    return config.get("hash_version", 1) == 1 and sum(variant["weight"] > 0 for variant in variants) > 1
+
+
+def _collision(others: Sequence[str]) -> str:
+    names = ", ".join(repr(key) for key in others[:NAMES_SHOWN_MAX])
+    more = f" and {len(others) - NAMES_SHOWN_MAX} more" if len(others) > NAMES_SHOWN_MAX else ""
+    return (
+        f"hash_version: 1 puts a session at the same place in every test, so that its variant here goes together with "
+        f"that in {names}{more}: where sessions are in both, use hash_version 2, if all clients know it"
+    )
 
 
 def _weight_warnings(weights: Sequence[float]) -> Iterable[str]:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sqlalchemy import Connection, insert, select
 
 from schemas.api.problems import Problem
 from schemas.api.registry import Config, Prompt, PromptTest, RegistryDocument
-from storage.registry.advice import warnings
+from storage.registry.advice import collisions, warnings
 from storage.registry.database import Database
 from storage.registry.errors import ConflictError, DocumentError, RegistryError
 from storage.registry.resources import Action, Change, ConfigVersion, Kind
@@ -78,7 +79,13 @@ class Registry:
                     raise
         with self._reloading:
             self._reload()
-        return changes
+        found = collisions(self.configs(project)) if document.configs else {}
+        return [
+            replace(change, warnings=(*change.warnings, found[change.key]))
+            if change.kind == "config" and change.key in found
+            else change
+            for change in changes
+        ]
 
     def configs(self, project: str) -> list[dict[str, Any]]:
         """Return the latest version of every config: ``{key, version, variants, targeting?}``, by key."""

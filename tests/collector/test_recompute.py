@@ -161,6 +161,18 @@ def test_an_assignment_of_the_servers_own_is_not_recomputed() -> None:
     assert read(row, "computed_variant_index", "computed_model", "computed_reason") == (1, "b", "rule")
 
 
+def test_telemetry_of_a_flag_names_the_variant_and_the_model_is_stored() -> None:
+    named = {"variants": {"big": {"model": "a", "weight": 50}, "small": {"model": "b", "weight": 50}}}
+    said = {"session_id": session_of("b", named), "assigned_model": "small", "source": "feature_flag.evaluation"}
+    request = Request(Format.ASSIGNMENT, json.dumps({"config_key": "c", "config_version": 2, **said}).encode(), "p")
+    rows = DECODERS[Format.ASSIGNMENT]([(request, RECEIPT)]).rows
+    reported = pa.RecordBatch.from_pylist([rows.to_pylist()[0] | {"computed_model": None}], schema=rows.schema)
+
+    (row,) = Recompute(Configs(named))("exposures", reported).to_pylist()
+
+    assert read(row, "assigned_model", "variant_index", "reason", "computed_model") == ("b", 1, "weight", "b")
+
+
 def test_rows_of_other_tables_are_left_alone() -> None:
     spans = pa.RecordBatch.from_pylist([{"project": "p"}], schema=SPANS.schema)
 

@@ -73,7 +73,7 @@ def test_the_provider_gets_what_a_client_works_out(defined: ServerProcess, provi
         assert (found["value"], found["variant"]) == (expected.model, expected.variant_key)
         assert found["reason"] == REASONS[expected.reason]
         assert found["metadata"] == {
-            "config_version": 1,
+            "version": 1,
             "variant_index": expected.variant_index,
             "reason": expected.reason,
             "recorded": True,
