@@ -32,7 +32,7 @@ def collisions(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 def _is_unsalted_test(config: Mapping[str, Any]) -> bool:
     variants = config["variants"].values() if isinstance(config["variants"], Mapping) else config["variants"]
-    return config.get("hash_version", 1) == 1 and sum(variant["weight"] > 0 for variant in variants) > 1
+    return bool(config.get("hash_version", 1) == 1 and sum(variant["weight"] > 0 for variant in variants) > 1)
 
 
 def _collision(others: Sequence[str]) -> str:
