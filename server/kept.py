@@ -1,4 +1,4 @@
-"""What is recognised, beside spans, where it is sent again: exposures, and log records and data points that are kept."""
+"""What is recognised, beside spans, where it is sent again: exposures, and what is kept of logs and metrics."""
 
 from collections.abc import Mapping
 

@@ -14,6 +14,7 @@ import orjson
 import xxhash
 from fastapi import APIRouter, Depends
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -139,6 +140,9 @@ async def _subject(request: Request) -> Subject:
         body = await read_body(request, BODY_BYTES_MAX)
     except ApiError as err:
         raise _RefusedError(err.status, "GENERAL", err.message) from err
+    except HTTPException as err:
+        # The budget of all bodies is spent.
+        raise _RefusedError(err.status_code, "GENERAL", str(err.detail)) from err
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as err:

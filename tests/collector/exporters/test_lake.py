@@ -18,7 +18,7 @@ from lake_parts import Parts, crash, exposure_rows, file_size_limit, span_rows
 from collector import exporters
 from collector.committer import Committer
 from collector.component import LogFullError
-from collector.window import SpanWindow
+from collector.window import RecentRows, SpanWindow
 from schemas.exposures import EXPOSURES
 from schemas.metrics import METRICS
 from schemas.session_rollup import SESSION_ROLLUP
@@ -26,6 +26,7 @@ from schemas.spans import SPANS
 from storage.engines.duckdb import DuckDBEngine
 from storage.hot import HotRows
 from storage.lake import Lake
+from storage.recent_spans import recent_rows
 from storage.upkeep.compaction import merge
 from storage.upkeep.rewrite import Rewriter
 
@@ -224,8 +225,13 @@ def exposure(**columns: Any) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([row], schema=EXPOSURES.schema)
 
 
+def recent_exposures(parts: Parts) -> dict[str, RecentRows]:
+    window = SpanWindow(100, EXPOSURES.identity)
+    return {"exposures": RecentRows(window, lambda: recent_rows(parts.engine, EXPOSURES, 100))}
+
+
 def test_an_exposure_that_says_the_same_again_is_stored_once_and_counted(parts: Parts) -> None:
-    exporter = parts.exporter()
+    exporter = parts.exporter(recent_others=recent_exposures(parts))
     exporter.start()
     stored = [exporter.consume("exposures", exposure()) for _ in range(3)]
     rows = exporter.status()["tables"]["exposures"]["rows"]
@@ -240,7 +246,7 @@ def test_an_exposure_that_says_the_same_again_is_stored_once_and_counted(parts: 
     "changes", [{"project": "q"}, {"config_key": "d"}, {"session_id": "t"}, {"content_hash": 2}], ids=str
 )
 def test_an_exposure_that_says_something_else_is_another(parts: Parts, changes: dict[str, Any]) -> None:
-    exporter = parts.exporter()
+    exporter = parts.exporter(recent_others=recent_exposures(parts))
     exporter.start()
     exporter.consume("exposures", exposure())
     exporter.consume("exposures", exposure(**changes))
@@ -249,7 +255,17 @@ def test_an_exposure_that_says_something_else_is_another(parts: Parts, changes: 
     assert parts.count(EXPOSURES) == 2
 
 
-def test_an_exposure_that_comes_again_after_a_restart_is_merged_with_the_first(parts: Parts) -> None:
+def test_an_exposure_that_comes_again_after_a_restart_is_recognised(parts: Parts) -> None:
+    for _ in range(2):
+        exporter = parts.exporter(recent_others=recent_exposures(parts))
+        exporter.start()
+        exporter.consume("exposures", exposure(received_at=datetime.now(UTC)))
+        exporter.stop()
+
+    assert parts.count(EXPOSURES) == 1
+
+
+def test_an_exposure_that_is_not_recognised_is_merged_with_the_first(parts: Parts) -> None:
     for _ in range(2):
         exporter = parts.exporter()
         exporter.start()
