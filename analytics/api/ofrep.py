@@ -23,6 +23,7 @@ from analytics.api.errors import ApiError
 from analytics.api.project import project
 from analytics.evaluation import Record, Subject
 from fallom.assignment import Assignment, Reason
+from schemas.api.errors import ErrorAnswer
 from schemas.api.ofrep import (
     BulkEvaluationFailure,
     BulkEvaluationSuccess,
@@ -85,7 +86,8 @@ def router(configs: KnownConfigs, record: Record) -> APIRouter:
         response_model=EvaluationSuccess,
         responses={
             400: {"model": EvaluationFailure},
-            404: {"model": FlagNotFound},
+            # A key that no path can hold, such as one of two lines, finds no route.
+            404: {"model": FlagNotFound | ErrorAnswer},
             413: {"model": EvaluationFailure},
             **_UNAVAILABLE,
         },
