@@ -1,7 +1,7 @@
 FROM python:3.13-slim
 
 COPY . /src
-RUN pip install --no-cache-dir --constraint /src/requirements.lock /src/sdk /src && rm -r /src \
+RUN pip install --no-cache-dir --constraint /src/requirements.lock /src/sdk '/src[postgresql]' && rm -r /src \
  && useradd --system --create-home --home-dir /var/lib/fallom fallom \
  && install --directory --owner fallom /var/cache/fallom
 

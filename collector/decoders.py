@@ -1,7 +1,7 @@
 """Which decoder reads which format: one line a format."""
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -12,10 +12,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.component import CollectorError, DecodeError
-from collector.fallom import exposures, metrics
+from collector.fallom import evaluations, exposures, metrics
 from collector.fallom import trace as fallom_trace
 from collector.fallom.fields import load_object
-from collector.otlp import data_points, logs, wire
+from collector.otlp import data_points, logs, metric_points, wire
 from collector.otlp import json as otlp_json
 from collector.otlp.messages import from_json, from_protobuf
 from collector.request import Decoded, Format, Outcome, Received, Request
@@ -95,13 +95,29 @@ def _with_otlp_kinds(body: bytes) -> bytes:
     return bytes(message.SerializeToString())
 
 
+_LOGS_PROTOBUF, _LOGS_JSON = from_protobuf(ExportLogsServiceRequest), from_json(ExportLogsServiceRequest)
+_POINTS_PROTOBUF, _POINTS_JSON = from_protobuf(ExportMetricsServiceRequest), from_json(ExportMetricsServiceRequest)
+
 DECODERS: dict[Format, Decoder] = {
     Format.OTLP_PROTOBUF: wire.decode,
     Format.JSON_TRACES: decode_json_traces,
     Format.METRICS: partial(decode_rows, "metrics", metrics.decode),
     Format.EXPOSURE: partial(decode_rows, "exposures", exposures.decode),
-    Format.LOGS_PROTOBUF: partial(logs.decode, from_protobuf(ExportLogsServiceRequest)),
-    Format.LOGS_JSON: partial(logs.decode, from_json(ExportLogsServiceRequest)),
-    Format.DATA_POINTS_PROTOBUF: partial(data_points.decode, from_protobuf(ExportMetricsServiceRequest)),
-    Format.DATA_POINTS_JSON: partial(data_points.decode, from_json(ExportMetricsServiceRequest)),
+    Format.EVALUATION: evaluations.decode,
+    Format.ASSIGNMENT: partial(decode_rows, "exposures", exposures.decode_assignment),
+    Format.LOGS_PROTOBUF: partial(logs.decode, _LOGS_PROTOBUF),
+    Format.LOGS_JSON: partial(logs.decode, _LOGS_JSON),
+    Format.DATA_POINTS_PROTOBUF: partial(data_points.decode, _POINTS_PROTOBUF),
+    Format.DATA_POINTS_JSON: partial(data_points.decode, _POINTS_JSON),
 }
+
+
+def decoders(*, keep_logs: bool = False, keep_metrics: bool = False) -> Mapping[Format, Decoder]:
+    """Return the decoders, given whether log records and data points that feed no other table are kept."""
+    points = metric_points.decode if keep_metrics else data_points.decode
+    return DECODERS | {
+        Format.LOGS_PROTOBUF: partial(logs.decode, _LOGS_PROTOBUF, keep=keep_logs),
+        Format.LOGS_JSON: partial(logs.decode, _LOGS_JSON, keep=keep_logs),
+        Format.DATA_POINTS_PROTOBUF: partial(points, _POINTS_PROTOBUF),
+        Format.DATA_POINTS_JSON: partial(points, _POINTS_JSON),
+    }

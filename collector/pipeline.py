@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from collector.component import CollectorError, Consumer, DecodeError, DrainingError, RetryableError
-from collector.decoders import DECODERS
+from collector.decoders import DECODERS, Decoder
 from collector.processors import TableProcessor, process
 from collector.replies import Reply
 from collector.request import Format, Outcome, Receipt, Request
@@ -36,6 +36,8 @@ ITEMS: dict[Format, tuple[str, str]] = {
     Format.DATA_POINTS_JSON: ("metric_points", "otlp"),
     Format.METRICS: ("metric_points", "fallom"),
     Format.EXPOSURE: ("exposures", "fallom"),
+    Format.EVALUATION: ("evaluation_items", "fallom"),
+    Format.ASSIGNMENT: ("exposures", "fallom"),
 }
 ROUND_BYTES_MAX = 64 * 1024 * 1024
 DECODED_BYTES_ENOUGH = 128 * 1024 * 1024
@@ -54,12 +56,17 @@ class Pipeline:
         *,
         newest_receipt: Callable[[], int] = lambda: 0,
         privacy: TableProcessor | None = None,
+        decoders: Mapping[Format, Decoder] = DECODERS,
+        recompute: TableProcessor | None = None,
     ) -> None:
         """Make a pipeline whose receipts are later than ``newest_receipt`` (µs since 1970) at its start.
 
-        ``privacy`` leaves of a table's rows what may be stored, before anything else is done with them.
+        ``recompute`` adds what has to be known of the rows as they came; then ``privacy`` leaves of them what may be
+        stored, before anything else is done with them.
         """
+        self._recompute = recompute
         self._privacy = privacy
+        self._decoders = decoders
         self._newest_receipt = newest_receipt
         self._exporter = exporter
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
@@ -165,7 +172,7 @@ class Pipeline:
         try:
             body_format = requests[0][0].format
             received = [(request, self._receipt()) for request, _, _ in requests]
-            decoded = DECODERS[body_format](received)
+            decoded = self._decoders[body_format](received)
             rows = self._processed(decoded.table, decoded.rows)
             also = [(table, self._processed(table, found)) for table, found in decoded.also]
         except Exception as error:
@@ -189,7 +196,9 @@ class Pipeline:
             yield part
 
     def _processed(self, table: str, rows: pa.RecordBatch) -> pa.RecordBatch:
-        return process(table, rows if self._privacy is None else self._privacy(table, rows))
+        for processor in (self._recompute, self._privacy):
+            rows = rows if processor is None else processor(table, rows)
+        return process(table, rows)
 
     def _stored_first(self, also: Sequence[tuple[str, pa.RecordBatch]], part: "_Part") -> bool:
         """Store rows whose requests have others, which are answered with those; where that fails, answer so here."""

@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +36,7 @@ from collector.telemetry import Distribution, ReceiverCounts, Source
 
 EXPORTER = "lake"
 SCRAPES_MAX = 2
+KEY_REASONS = ("unauthenticated", "permission_denied", "rate")
 SOURCE = ("receiver", "transport")
 _STATM = Path("/proc/self/statm")
 
@@ -50,6 +51,17 @@ class Exporter(Protocol):
         """Return how long what took."""
 
 
+class Keys(Protocol):
+    """What is asked of what knows the API keys."""
+
+    @property
+    def refused(self) -> Counter[str]:
+        """Return how many calls were refused, by reason."""
+
+    def warnings(self) -> Sequence[str]:
+        """Return why the keys can't be read, where it is so."""
+
+
 class PipelineMetrics:
     """Makes metric families of what the parts have counted; prometheus-client calls such a thing a collector."""
 
@@ -60,12 +72,14 @@ class PipelineMetrics:
         admission: Admission,
         *,
         version: str,
+        keys: Keys,
         not_ready: Callable[[], Iterable[str]],
     ) -> None:
         self._exporter = exporter
         self._counts = counts
         self._admission = admission
         self._version = version
+        self._keys = keys
         self._not_ready = not_ready
         self._started_s = time.monotonic()
 
@@ -75,6 +89,7 @@ class PipelineMetrics:
         yield InfoMetricFamily("fallom_server", "The server's version.", {"version": self._version})
         yield _gauge("fallom_ready", "1 while /readyz says ready.", float(not list(self._not_ready())))
         yield from self._receivers()
+        yield from self._of_keys()
         yield from _exporter(status)
         yield from _rows({table: each.rows for table, each in status.tables.items()})
         yield from _log(status)
@@ -119,6 +134,19 @@ class PipelineMetrics:
             "From a whole request's arrival until its rows are on disk.",
             {(): counts.acknowledgement.read()},
             (),
+        )
+
+    def _of_keys(self) -> Iterator[Metric]:
+        refused = CounterMetricFamily(
+            "fallom_keys_refused", "Calls refused for their API key, of both transports.", labels=("reason",)
+        )
+        for reason in KEY_REASONS:
+            refused.add_metric((reason,), self._keys.refused.get(reason, 0))
+        yield refused
+        yield _gauge(
+            "fallom_keys_unreadable",
+            "1 while the API keys can't be read, so that those read before count.",
+            float(bool(self._keys.warnings())),
         )
 
     def _durations(self) -> Iterator[Metric]:
@@ -184,12 +212,14 @@ _SOURCES: tuple[Source, ...] = (
     ("metric_points", "otlp", "http"),
     ("metric_points", "fallom", "http"),
     ("exposures", "fallom", "http"),
+    ("evaluation_items", "fallom", "http"),
 )
 _KINDS = {
     "spans": ("otelcol_receiver_{}_spans", "Spans"),
     "log_records": ("otelcol_receiver_{}_log_records", "Log records"),
     "metric_points": ("otelcol_receiver_{}_metric_points", "Metric points, and values of custom metrics,"),
     "exposures": ("fallom_receiver_{}_exposures", "Exposures"),
+    "evaluation_items": ("fallom_receiver_{}_evaluation_items", "Items of evaluations"),
 }
 
 

@@ -19,6 +19,8 @@ class Format(StrEnum):
     JSON_TRACES = "json_traces"
     METRICS = "metrics"
     EXPOSURE = "exposure"
+    EVALUATION = "evaluation"
+    ASSIGNMENT = "assignment"
     LOGS_PROTOBUF = "logs_protobuf"
     LOGS_JSON = "logs_json"
     DATA_POINTS_PROTOBUF = "data_points_protobuf"
@@ -27,13 +29,17 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One body as it came in, decompressed; ``headers`` are the X-Fallom-* ones, names in lowercase."""
+    """One body as it came in, decompressed; ``headers`` are the X-Fallom-* ones, names in lowercase.
+
+    ``notes`` are what its receiver knows beside, for its decoder.
+    """
 
     format: Format
     body: bytes
     project: str
     headers: Mapping[str, str] = field(default_factory=dict)
     transport: str = "http"
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

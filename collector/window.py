@@ -1,4 +1,4 @@
-"""The window of spans lately taken: it tells a client's retry from a new span.
+"""The window of rows lately taken, spans most of all: it tells a client's retry from a new row.
 
 Theory of operation. A span is known by 128 bits: a keyed hash of (project, trace_id, span_id), and its content hash.
 The keys lie in a ring in the order of their arrival, so that the oldest is the one that is overwritten; a hash table
@@ -9,6 +9,7 @@ shifting back what follows it, and no tombstone remains.
 No Python object is made of a span. The memory is all taken at the start: 32 to 48 bytes a span.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,9 +35,10 @@ class FreshSpans:
 
 
 class SpanWindow:
-    """Remembers the last ``spans_max`` spans that are on disk. For one thread."""
+    """Remembers the last ``spans_max`` rows that are on disk, spans or others of that identity. For one thread."""
 
-    def __init__(self, spans_max: int) -> None:
+    def __init__(self, spans_max: int, identity: tuple[str, ...] = IDENTITY) -> None:
+        self._identity = identity
         self._spans_max = spans_max
         self._hash = RowHash()
         self._ring = np.zeros((max(spans_max, 1), 2), np.uint64)
@@ -59,17 +61,26 @@ class SpanWindow:
             self._remembered = _remember(keys[-self._spans_max :], self._slots, self._ring, self._remembered)
 
     def fill(self, spans: pa.Table) -> None:
-        """Add spans that an earlier process stored, the columns of IDENTITY, latest first."""
+        """Add rows that an earlier process stored, the columns of the identity, latest first."""
         for batch in reversed(spans.to_batches()):
             if batch.num_rows:
                 self.remember(np.ascontiguousarray(self._keys(batch)[::-1]))
 
     def _keys(self, spans: pa.RecordBatch) -> UInt64s:
         keys = np.empty((spans.num_rows, 2), np.uint64)
-        *names, content_hash = (spans.column(name) for name in IDENTITY)
-        keys[:, 0] = self._hash(names)
+        *names, content_hash = (spans.column(name) for name in self._identity)
+        # The project alone is the same for all: they would lie in one place of the table.
+        keys[:, 0] = self._hash(names if len(names) > 1 else [*names, content_hash.cast(pa.string())])
         keys[:, 1] = _integers(content_hash)
         return keys
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRows:
+    """The window of one table, and what reads from the lake what it is filled with: the latest first."""
+
+    window: SpanWindow
+    read: Callable[[], pa.Table]
 
 
 def _integers(column: pa.Array) -> NDArray[np.uint64]:

@@ -33,19 +33,21 @@ SCHEMA = """\
 
 The tables of the lake. Each is a Delta table under `DATA_DIR/lake/`, which any engine may read while the server runs;
 over `POST /sql` and `fallom-server sql` the same names also hold the rows that are acknowledged and not yet committed.
+`log_records` and `metric_points` are empty without `keep_logs` and `keep_metrics` ([otlp.md](otlp.md)).
 
 ## Attributes as JSON
 
-`attributes`, `resource_attributes`, `scope_attributes`, and those within `events` and `links`, are JSON that loses
-nothing of OTLP's types: strings, integers (of any size), booleans, lists and maps are JSON's own, and a double always
-has a point or an exponent. What JSON can't say is an object of one key that begins with `$`: `{"$bytes": "<base64>"}`,
-`{"$double": "NaN" | "Infinity" | "-Infinity"}`; a map that has such a key itself, or a key twice, is
-`{"$kvlist": [[key, value], …]}`. An empty value is `null`. Of an attribute that is sent twice the last counts.
+`attributes`, `resource_attributes`, `scope_attributes`, and those within `events`, `links` and `exemplars`, are JSON
+that loses nothing of OTLP's types: strings, integers (of any size), booleans, lists and maps are JSON's own, and a
+double always has a point or an exponent. What JSON can't say is an object of one key that begins with `$`:
+`{"$bytes": "<base64>"}`, `{"$double": "NaN" | "Infinity" | "-Infinity"}`; a map that has such a key itself, or a key
+twice, is `{"$kvlist": [[key, value], …]}`. An empty value is `null`. Of an attribute that is sent twice the last
+counts.
 
-An attribute that fills a column of its own as it is (`gen_ai.request.model` fills `request_model`) stands there alone,
-and `promoted` says which did: `{"request_model": "gen_ai.request.model"}`. One that had to be converted (a number sent
-as text, seconds made nanoseconds) stands in `attributes` as well. So `attributes` and `promoted` together are all that
-was sent; `GET /traces/{trace_id}` puts them together. Messages that a library spreads over many attributes
+An attribute of a span that fills a column of its own as it is (`gen_ai.request.model` fills `request_model`) stands
+there alone, and `promoted` says which did: `{"request_model": "gen_ai.request.model"}`. One that had to be converted (a
+number sent as text, seconds made nanoseconds) stands in `attributes` as well. So `attributes` and `promoted` together
+are all that was sent; `GET /traces/{trace_id}` puts them together. Messages that a library spreads over many attributes
 (`gen_ai.prompt.0.role`, `gen_ai.prompt.0.content`, …) become one JSON list in `input` or `output`, an object a message;
 `promoted` then has `gen_ai.prompt.*`.
 """

@@ -1,4 +1,4 @@
-"""Content: what was said to a model and by it, wherever in a span it stands."""
+"""Content: what was said to a model and by it, wherever in a span or a log record it stands."""
 
 import re
 
@@ -82,6 +82,8 @@ _EVENT = re.compile(
     r"gen_ai\.(?:(?:system|user|assistant|tool)\.message|choice|content\.(?:prompt|completion)|client\..*)"
 )
 
+_BODY = re.compile(r"gen_ai\..+")
+
 # What the JSON text of attributes or events with content always matches, and little else: in the syntax of RE2.
 HINT = '"(?:{})'.format(
     "|".join((*map(re.escape, sorted(_KEYS | _PREFIXES | _NAMED_PREFIXES)), _EVENT.pattern)),
@@ -96,3 +98,8 @@ def is_content_key(key: str) -> bool:
 def is_content_event(name: str) -> bool:
     """Return whether the attributes of an event of this name are content, all of them."""
     return _EVENT.fullmatch(name) is not None
+
+
+def is_content_body(event_name: str) -> bool:
+    """Return whether the body of a log record of this event is content, all of it."""
+    return _BODY.fullmatch(event_name) is not None

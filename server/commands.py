@@ -13,7 +13,8 @@ from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubComm
 from analytics.rows import json_rows
 from collector.component import CollectorError
 from schemas.project import DEFAULT_PROJECT
-from server import remote
+from server import api_client
+from server.datasets import DatasetCommands
 from server.errors import CommandError
 from server.flags import ApiKey, AsJson, DataDir, ProjectOfFiles, RegistryUrl, Url
 from server.keys import Keys
@@ -46,7 +47,7 @@ class Serve(ServerSettings):
 
 
 class Sql(BaseModel):
-    """Ask a read-only SQL question over spans, metrics, exposures and session_rollup."""
+    """Ask a read-only SQL question over spans, metrics, exposures, session_rollup, log_records and metric_points."""
 
     query: CliPositionalArg[str] = Field(description="One SELECT statement.")
     project: ProjectOfFiles = None
@@ -60,11 +61,11 @@ class Sql(BaseModel):
 
     def cli_cmd(self) -> None:
         """Print the answer."""
-        remote.refuse_project(self.url, self.project)
+        api_client.refuse_project(self.url, self.project)
         answer = (
             self._from_files()
             if self.url is None
-            else remote.post(self.url, "/sql", {"query": self.query}, self.api_key)
+            else api_client.post(self.url, "/sql", {"query": self.query}, self.api_key)
         )
         print_rows(answer["columns"], answer["rows"], as_json=self.as_json)
         if answer["truncated"]:
@@ -95,7 +96,9 @@ class Sql(BaseModel):
 class Forget(BaseModel):
     """Remove all rows of one customer, and the files that held them; print how many rows of each table.
 
-    Their spans, those of their sessions that name nobody, and the metrics, exposures and sums of their sessions.
+    Their spans and log records, those of their sessions that name nobody, and the metrics, data points, exposures and
+    sums of their sessions. Where a privacy policy redacts ids, theirs is found by the id as it was sent; without a
+    server the policy is that of --config, or of the server's environment variables.
     """
 
     customer: Annotated[str, Field(min_length=1, description="The customer's id, as the clients name them.")]
@@ -103,11 +106,14 @@ class Forget(BaseModel):
     url: Url = None
     api_key: ApiKey = None
     data_dir: DataDir = Path("./data")
+    config: Annotated[
+        Path | None, Field(description="The server's TOML file, where it has a privacy policy; not with --url.")
+    ] = None
     as_json: AsJson = False
 
     def cli_cmd(self) -> None:
         """Remove the rows and print how many."""
-        remote.refuse_project(self.url, self.project)
+        api_client.refuse_project(self.url, self.project)
         rows = self._in_files() if self.url is None else self._at_server(self.url)
         print_rows(("table", "rows"), [[table, count] for table, count in rows.items()], as_json=self.as_json)
 
@@ -115,17 +121,18 @@ class Forget(BaseModel):
         # Here, since the other commands should not wait for all that takes over a log.
         from server.forget import forget_in_files
 
-        return forget_in_files(self.data_dir, self.project or DEFAULT_PROJECT, self.customer, warn)
+        settings = ServerSettings(config=self.config)
+        return forget_in_files(self.data_dir, self.project or DEFAULT_PROJECT, self.customer, warn, settings)
 
     def _at_server(self, url: str) -> Mapping[str, int]:
-        job = remote.post(url, "/customers/forget", {"customer_id": self.customer}, self.api_key)
+        job = api_client.post(url, "/customers/forget", {"customer_id": self.customer}, self.api_key)
         shown = ""
         while job["state"] == "running":
             if job["progress"] != shown:
                 shown = job["progress"]
                 warn(shown)
             time.sleep(FORGET_POLL_S)
-            job = remote.get(url, f"/customers/forget/{job['id']}", self.api_key)
+            job = api_client.get(url, f"/customers/forget/{job['id']}", self.api_key)
         if job["state"] == "failed":
             raise CommandError(job["error"])
         if job["progress"] != shown:
@@ -150,7 +157,7 @@ class Backup(BaseModel):
     def cli_cmd(self) -> None:
         """Make it and print its path."""
         if self.url is not None:
-            answer = remote.post(self.url, "/backups", {}, self.api_key)
+            answer = api_client.post(self.url, "/backups", {}, self.api_key)
             path, left_out = answer["path"], answer["left_out"]
         else:
             # Here, since the other commands should not wait for all that a server needs.
@@ -187,6 +194,7 @@ class Command(BaseSettings):
     forget: CliSubCommand[Forget] = Field(description="Remove all rows of one customer.")
     keys: CliSubCommand[Keys] = Field(description="Make, list and revoke API keys.")
 
+    datasets: CliSubCommand[DatasetCommands] = Field(description="Make, list and export datasets of evaluations.")
     backup: CliSubCommand[Backup] = Field(description="Make a backup of the data directory.")
 
     def cli_cmd(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from collector.exporters.lake import LakeExporter
@@ -10,29 +11,49 @@ from collector.quarantine import quarantined_files_with
 from collector.window import SpanWindow
 from schemas.spans import SPANS
 from server.errors import CommandError
+from server.privacy import KEY_FILE, privacy_of
+from server.registry_place import registry_url_of
 from server.settings import ServerSettings
+from storage import sql
 from storage.backup import backups
 from storage.data_directory import DataDirectory
+from storage.datasets.datasets import Datasets, DatasetsUnavailableError
+from storage.engines.duckdb import DuckDBEngine
 from storage.errors import LakeError
+from storage.hot import HotRows
 from storage.lake import Lake
+from storage.registry.errors import RegistryError
 from storage.upkeep.upkeep import Upkeep
 
 
-def forget_in_files(path: Path, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
+def forget_in_files(
+    path: Path, project: str, customer_id: str, progress: Callable[[str], None], settings: ServerSettings
+) -> Mapping[str, int]:
     """Remove a customer's rows from a data directory that no server uses; return how many of each table.
 
-    Raises CommandError, StorageError.
+    ``settings`` are those of its server: its privacy policies say what the id is stored as. Raises CommandError,
+    StorageError.
     """
     data = DataDirectory(path)
     if not data.lake.is_dir():
         raise CommandError(f"{data.path} is no data directory: start a server there first, or name one by --data-dir")
+    privacy = privacy_of(settings, data, may_make_key=False)
+    if privacy is None and (data.path / KEY_FILE).exists():
+        progress(
+            f"{data.path / KEY_FILE} is there, but no privacy policy is set: an id that is stored as a pseudonym is "
+            "not found; name the server's settings by --config"
+        )
     data.lock()
     try:
         lake = Lake(data.lake)
         exporter = _exporter(lake, data)
         exporter.start()
         try:
-            return forget(exporter, Upkeep(lake), data, project, customer_id, progress)
+            engine = DuckDBEngine(lake, HotRows(data.log, lake, data.writer_id()))
+            with closing(engine), closing(Datasets(registry_url_of(data, settings.registry_url))) as datasets:
+                return forget(
+                    exporter, Upkeep(lake), datasets, engine, data, project, customer_id, progress, privacy=privacy
+                )
         finally:
             exporter.stop()
     finally:
@@ -42,6 +63,8 @@ def forget_in_files(path: Path, project: str, customer_id: str, progress: Callab
 def forget(
     exporter: LakeExporter,
     upkeep: Upkeep,
+    datasets: Datasets,
+    engine: DuckDBEngine,
     data: DataDirectory,
     project: str,
     customer_id: str,
@@ -60,6 +83,9 @@ def forget(
     commit_log(exporter)
     ids = sorted({customer_id, customer_id if privacy is None else privacy.identifier(project, customer_id)})
     rows: Counter[str] = Counter()
+    # First: whose sessions and traces are theirs can't be told any more once the rows are gone.
+    progress("searching datasets")
+    rows["dataset_entries"] = forget_entries(datasets, engine, project, ids)
     for stored_id in ids:
         rows.update(upkeep.forget(project, stored_id, progress=progress))
     damaged, older = _left_in_quarantine(data, ids), _left_in_backups(data)
@@ -69,6 +95,16 @@ def forget(
     if damaged or older:
         progress("; ".join(filter(None, (damaged, older))))
     return rows
+
+
+def forget_entries(datasets: Datasets, engine: DuckDBEngine, project: str, customer_ids: Sequence[str]) -> int:
+    """Remove the entries of datasets that are a customer's; return how many. Raises StorageError."""
+    found = engine.query(sql.load("customer_sessions"), {"customer_ids": list(customer_ids)}, project=project)
+    sessions, traces = ([text for text in found[name].to_pylist() if text] for name in ("session_id", "trace_id"))
+    try:
+        return datasets.forget(project, customer_ids, sessions, traces)
+    except RegistryError as error:
+        raise DatasetsUnavailableError(f"the customer's entries of datasets can't be removed: {error}") from error
 
 
 def _left_in_quarantine(data: DataDirectory, ids: Sequence[str]) -> str:

@@ -25,6 +25,9 @@ from storage.registry.errors import RegistryError
 
 # A key that was revoked is refused after so long at most, and a query's time.
 REFRESH_S = 1.0
+# For so long a reading waits for who writes; and one that takes longer waits for a disk that does not answer.
+BUSY_TIMEOUT_MS = 2_000
+READ_S_MAX = 5.0
 KEY_CHARS_MAX = 256
 STOP_S_MAX = 10.0
 _NO_DIGEST = bytes(32)
@@ -45,7 +48,8 @@ class KeyRing:
         self._may_be_open = may_be_open
         self._callers: dict[str, _KeyHolder] = {}
         self._stamp = (0, 0, 0)
-        self._is_stale = False
+        self._problem = ""
+        self._read_at_s = time.monotonic()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.refused: Counter[str] = Counter()
@@ -94,16 +98,29 @@ class KeyRing:
             raise UnauthenticatedError("the API key is not known, is revoked or has expired")
         return holder
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return that the keys can't be read, where it is so: what was made or revoked since does not count yet."""
+        if self._problem:
+            return ("the API keys can't be read, those read before count; the server's log says why",)
+        waited_s = time.monotonic() - self._read_at_s
+        if self._thread is not None and waited_s > READ_S_MAX:
+            return (f"the API keys could not be read for {waited_s:.0f} s, those read before count",)
+        return ()
+
     def _follow(self) -> None:
         while not self._stopping.wait(REFRESH_S):
             try:
                 if self._keys.stamp() != self._stamp:
                     self._read()
-                self._say_stale(None)
+                self._tell("")
+                self._read_at_s = time.monotonic()
             except RegistryError as error:
-                self._say_stale(error)
-            except Exception:
-                logger.exception("the API keys could not be read; those read before count")
+                self._tell(str(error))
+            except Exception as error:
+                # It must go on: keys that are revoked later would count for ever.
+                if not self._problem:
+                    logger.exception("the API keys can't be read, those read before count")
+                self._problem = type(error).__name__
 
     def _read(self) -> None:
         stamp, keys = self._keys.unrevoked()
@@ -115,12 +132,13 @@ class KeyRing:
             # Last: whoever finds the door shut finds the keys.
             self.is_open = False
 
-    def _say_stale(self, error: RegistryError | None) -> None:
-        if error is not None and not self._is_stale:
-            logger.error("the API keys can't be read, those read before count: %s", error)
-        elif error is None and self._is_stale:
+    def _tell(self, problem: str) -> None:
+        """Tell the log of a change: that the keys can't be read, or can be again."""
+        if problem and not self._problem:
+            logger.error("the API keys can't be read, those read before count: %s", problem)
+        elif self._problem and not problem:
             logger.info("the API keys can be read again")
-        self._is_stale = error is not None
+        self._problem = problem
 
 
 class _KeyHolder:

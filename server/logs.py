@@ -21,6 +21,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from server.log_rate import LineLimit
 from storage.errors import QueryError, StorageError
 from storage.registry.errors import RegistryBusyError, RegistryUnavailableError
 
@@ -37,6 +38,7 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
     # grpc's core writes lines of its own to stderr, one for each broken connection.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     handler = logging.StreamHandler(stream)
+    handler.addFilter(LineLimit())
     handler.setFormatter(_formatter(_is_json(log_format, stream), has_colours=stream.isatty()))
     numeric = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(numeric, logging.INFO), handlers=[handler], force=True)

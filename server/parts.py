@@ -3,47 +3,75 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from analytics.api import backups, customers, errors, experiments, management, registry, rollouts, sql, traces
+from analytics import evaluations as evaluation_runs
+from analytics.api import (
+    assign,
+    backups,
+    customers,
+    datasets,
+    errors,
+    evaluations,
+    experiments,
+    management,
+    ofrep,
+    registry,
+    rollouts,
+    sql,
+    traces,
+)
+from analytics.api.managed import PATHS
 from collector import debug, prometheus
 from collector.admission import Admission
+from collector.decoders import decoders
 from collector.exporters.lake import LakeExporter
 from collector.http_body import BodyReader
 from collector.pipeline import Pipeline
 from collector.prometheus import PipelineMetrics
-from collector.receivers import fallom_http, otlp_http
-from collector.receivers.http_paths import HttpPaths
+from collector.receivers import evaluations_http, fallom_http, otlp_http
+from collector.receivers.http_paths import Handler, HttpPaths
 from collector.receivers.otlp_grpc import OtlpGrpcReceiver
+from collector.recompute import Recompute
 from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
 from server.backup import backup, left_out
+from server.body_limits import BodyLimits
 from server.cors import Cors
+from server.dataset_privacy import DatasetPrivacy
+from server.dataset_retention import dataset_retention
 from server.doors import reachable
 from server.forget import forget
 from server.front import Front
 from server.guard import LocalGuard
 from server.http_protocol import HttpLimits
+from server.kept import recent_others
 from server.key_guard import KeyGuard
-from server.key_ring import KeyRing
+from server.key_ring import BUSY_TIMEOUT_MS, KeyRing
+from server.openapi import describe_all
 from server.privacy import privacy_of
 from server.readiness import Readiness
+from server.recorder import ExposureRecorder
 from server.registry_place import registry_url_of
 from server.settings import ServerSettings
 from server.tls import tls_of
 from storage import sql as statements
 from storage.data_directory import DataDirectory
+from storage.datasets.datasets import Datasets
 from storage.engines.duckdb import DuckDBEngine
 from storage.errors import StorageError
 from storage.hot import HotRows
 from storage.lake import Lake
 from storage.recent_spans import recent_spans
 from storage.registry.api_keys import ApiKeys, Rates
+from storage.registry.document import DOCUMENT_BYTES_MAX
+from storage.registry.known_configs import KnownConfigs
 from storage.registry.registry import Registry
 from storage.registry.rollout_keeper import RolloutKeeper
 from storage.upkeep.upkeep import Upkeep
@@ -62,8 +90,10 @@ class Parts:
         registry_url = registry_url_of(data, settings.registry_url)
         self.registry = Registry(registry_url)
         self.rollouts = RolloutKeeper(self.registry)
+        self.datasets = Datasets(registry_url)
+        self.configs = KnownConfigs(self.registry)
         self.keys = KeyRing(
-            ApiKeys(registry_url),
+            ApiKeys(registry_url, busy_timeout_ms=BUSY_TIMEOUT_MS),
             rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
             may_be_open=not reachable(settings),
         )
@@ -80,16 +110,25 @@ class Parts:
             disk_free_bytes_min=settings.disk_free_bytes_min,
             window=SpanWindow(settings.dedup_window_spans),
             recent_spans=lambda: recent_spans(self.engine, settings.dedup_window_spans),
+            recent_others=recent_others(self.engine, settings),
         )
         self.upkeep = Upkeep(
-            lake, retention_days=settings.retention_days, content_retention_days=settings.content_retention_days
+            lake,
+            retention_days=settings.retention_days,
+            content_retention_days=settings.content_retention_days,
+            also=dataset_retention(self.datasets, settings),
         )
-        self._privacy = privacy_of(settings, data)
+        self.privacy = privacy_of(settings, data)
         self.pipeline = Pipeline(
-            self.exporter, newest_receipt=lambda: newest_receipt(self.engine), privacy=self._privacy
+            self.exporter,
+            newest_receipt=lambda: newest_receipt(self.engine),
+            privacy=self.privacy,
+            decoders=decoders(keep_logs=settings.keep_logs, keep_metrics=settings.keep_metrics),
+            recompute=Recompute(self.configs),
         )
         self.admission = Admission(settings.in_flight_bytes_max)
         self.replies = Replies(self.pipeline)
+        self.record = ExposureRecorder(self.replies, self.admission)
         self.tls = tls_of(settings)
         self.grpc = OtlpGrpcReceiver(
             self.replies,
@@ -99,26 +138,28 @@ class Parts:
             body_bytes_max=settings.body_bytes_max,
             credentials=self.tls and self.tls.grpc_credentials(),
         )
-        self.readiness = Readiness(self.exporter.obstacles, warnings=self.exporter.warnings)
+        self.readiness = Readiness(self.exporter.obstacles, warnings=self._warnings)
         self.metrics = PipelineMetrics(
             self.exporter,
             self.pipeline.counts,
             self.admission,
             version=VERSION,
+            keys=self.keys,
             not_ready=self.readiness.reasons,
         )
         app = application(self, settings)
-        self.app = KeyGuard(
-            app,
-            self.keys,
-            keyless=LocalGuard(app, settings.allowed_hosts, settings.cors_origins),
-            on_refusal=lambda error: self.admission.count_refusal("http", error),
-        )
+        count = partial(self.admission.count_refusal, "http")
+        keyless = LocalGuard(app, settings.allowed_hosts, settings.cors_origins, on_refusal=count)
+        self.app = KeyGuard(app, self.keys, keyless=keyless, on_refusal=count)
         # Before the guard: a preflight request bears no key.
         allowed: ASGIApp = Cors(self.app, settings.cors_origins) if settings.cors_origins else self.app
         self.front = Front(allowed, self.readiness)
         self.http_limits = HttpLimits(
-            settings.http_head_timeout_s, settings.http_body_timeout_s, settings.http_connections_max
+            head_timeout_s=settings.http_head_timeout_s,
+            body_timeout_s=settings.http_body_timeout_s,
+            body_bytes_per_s_min=settings.http_body_bytes_per_s_min,
+            body_bytes_max=settings.body_bytes_max,
+            connections_max=settings.http_connections_max,
         )
 
     def start(self) -> None:
@@ -140,17 +181,22 @@ class Parts:
         return forget(
             self.exporter,
             self.upkeep,
+            self.datasets,
+            self.engine,
             self._data,
             project,
             customer_id,
             progress,
             tell_damaged=tell_damaged,
-            privacy=self._privacy,
+            privacy=self.privacy,
         )
 
     def backup(self) -> Path:
         """Return the folder of a new backup of the data directory."""
         return backup(self.exporter, self.upkeep, self.registry, self._data)
+
+    def _warnings(self) -> tuple[str, ...]:
+        return (*self.exporter.warnings(), *self.keys.warnings())
 
     def status(self) -> dict[str, Any]:
         """Return where all rows are, and how many items were taken of kinds that are not kept."""
@@ -167,6 +213,7 @@ class Parts:
             self.keys.stop,
             self.rollouts.stop,
             self.registry.close,
+            self.datasets.close,
         )
         for step in steps:
             try:
@@ -190,8 +237,14 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(registry.router(parts.registry))
     app.include_router(rollouts.router(parts.registry))
     app.include_router(management.router(parts.registry))
+    app.include_router(assign.router(parts.configs, parts.record))
+    app.include_router(ofrep.router(parts.configs, parts.record))
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
+    bodies = BodyReader(settings.body_bytes_max)
+    upload = evaluation_receiver(parts, bodies)
+    app.include_router(evaluations.router(parts.engine, upload))
+    app.include_router(datasets.router(dataset_parts(parts, settings)))
     app.include_router(customers.router(parts.forget))
     app.include_router(backups.router(parts.backup, left_out=left_out(parts.registry)))
     app.include_router(
@@ -203,16 +256,46 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
         )
     )
     errors.install(app)
-    bodies = BodyReader(settings.body_bytes_max)
+    describe_all(app)
     return HttpPaths(
-        app,
+        BodyLimits(
+            app,
+            parts.admission,
+            {
+                "/apply": DOCUMENT_BYTES_MAX,
+                "/api/datasets/": datasets.BODY_BYTES_MAX,
+                **{f"/api/{path}/": DOCUMENT_BYTES_MAX for path in PATHS.values()},
+            },
+        ),
         {
             **otlp_http.handlers(parts.replies, parts.admission, bodies),
+            "/api/sdk-evals": upload,
             **fallom_http.handlers(parts.replies, parts.admission, bodies, parts.registry.knows_config),
         },
         otlp_http.PREFIX,
         otlp_http.wrong_path,
         otlp_http.wrong_method,
+    )
+
+
+def evaluation_receiver(parts: Parts, bodies: BodyReader) -> Handler:
+    """Return what takes runs of evaluations."""
+    return evaluations_http.handler(
+        parts.replies,
+        parts.admission,
+        bodies,
+        stored_in=lambda project, run_id: evaluation_runs.stored_in(parts.engine, project, run_id),
+        keyed_hash=lambda project, text: text if parts.privacy is None else parts.privacy.hashed(project, text),
+    )
+
+
+def dataset_parts(parts: Parts, settings: ServerSettings) -> datasets.DatasetParts:
+    """Return what the routes of datasets work with."""
+    return datasets.DatasetParts(
+        parts.datasets,
+        parts.engine,
+        DatasetPrivacy(parts.privacy),
+        settings.sql_timeout_s,
     )
 
 

@@ -15,13 +15,12 @@ import orjson
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
-from analytics.api.managed import planned_content, version_content
-from analytics.api.management import PATHS
+from analytics.api.managed import PATHS, planned_content, version_content
 from schemas.api.management import NOTE_CHARS_MAX
 from schemas.api.problems import TEXT_PATTERN
 from schemas.api.registry import RegistryDocument
 from schemas.project import DEFAULT_PROJECT
-from server import remote
+from server import api_client
 from server.flags import ApiKey, AsJson, DataDir, ProjectOfFiles, RegistryUrl, Url
 from server.output import print_rows, warn
 from server.registry_place import registry_of
@@ -62,12 +61,12 @@ class Apply(_OnRegistry):
 
     def cli_cmd(self) -> None:
         """Apply the file and print what changed."""
-        remote.refuse_project(self.url, self.project)
+        api_client.refuse_project(self.url, self.project)
         wanted = document.load(self.file)
         if self.url is not None:
-            changes = remote.post(self.url, "/apply", _content(wanted), self.api_key, params=_given(note=self.note))[
-                "changes"
-            ]
+            changes = api_client.post(
+                self.url, "/apply", _content(wanted), self.api_key, params=_given(note=self.note)
+            )["changes"]
         else:
             with self._registry(is_made=True) as registry:
                 by = Authorship(note=self.note)
@@ -85,10 +84,10 @@ class Diff(_OnRegistry):
 
     def cli_cmd(self) -> None:
         """Print the differences."""
-        remote.refuse_project(self.url, self.project)
+        api_client.refuse_project(self.url, self.project)
         wanted = document.load(self.file)
         if self.url is not None:
-            planned = remote.post(self.url, "/apply", _content(wanted), self.api_key, params={"dry_run": "true"})
+            planned = api_client.post(self.url, "/apply", _content(wanted), self.api_key, params={"dry_run": "true"})
             changes = planned["changes"]
         else:
             with self._registry(is_made=True) as registry:
@@ -109,9 +108,9 @@ class Export(_OnRegistry):
 
     def cli_cmd(self) -> None:
         """Print the file; as JSON with --json."""
-        remote.refuse_project(self.url, self.project)
+        api_client.refuse_project(self.url, self.project)
         if self.url is not None:
-            found = document.parse(remote.get(self.url, "/api/export", self.api_key))
+            found = document.parse(api_client.get(self.url, "/api/export", self.api_key))
         else:
             with self._registry() as registry:
                 found = export(registry, self._project)
@@ -133,9 +132,9 @@ class _OnResource(_OnRegistry):
 
     def _do(self, path: str, body: Mapping[str, Any], work: Callable[[Management], Any]) -> Any:
         """Return what the server answers to a body, or what ``work`` does in the data directory."""
-        remote.refuse_project(self.url, self.project)
+        api_client.refuse_project(self.url, self.project)
         if self.url is not None:
-            return remote.post(self.url, self._path + path, body, self.api_key)
+            return api_client.post(self.url, self._path + path, body, self.api_key)
         with self._registry() as registry:
             return work(Management(registry, KINDS[self.kind]))
 
@@ -150,9 +149,9 @@ class History(_OnResource):
 
     def cli_cmd(self) -> None:
         """Print them."""
-        remote.refuse_project(self.url, self.project)
+        api_client.refuse_project(self.url, self.project)
         if self.url is not None:
-            found = remote.get(self.url, f"{self._path}/versions", self.api_key)["versions"]
+            found = api_client.get(self.url, f"{self._path}/versions", self.api_key)["versions"]
         else:
             with self._registry() as registry:
                 kind = KINDS[self.kind]

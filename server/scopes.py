@@ -39,6 +39,10 @@ SCOPES: dict[str, Scopes] = {
     "/v1/metrics": INGEST,
     "/spans": INGEST,
     "/sessions": INGEST,
+    # A key that may fetch only must not store exposures.
+    "/assign": INGEST,
+    "/ofrep/v1/evaluate/flags": FETCH,
+    "/ofrep/v1/evaluate/flags/{key:path}": INGEST,
     "/configs": FETCH,
     "/configs/{key:path}/version/{version}": FETCH,
     "/prompts": FETCH,
@@ -46,6 +50,14 @@ SCOPES: dict[str, Scopes] = {
     "/experiments": READ,
     "/experiments/{key:path}/results": READ,
     "/traces/{trace_id}": READ,
+    "/api/sdk-evals": INGEST,
+    "/api/datasets": READ,
+    "/api/datasets/{key}": READ,
+    "/api/datasets/{key}/versions": READ,
+    "/api/datasets/{key}/from-sql": ADMIN,
+    "/api/evals": READ,
+    "/api/evals/{run_id}": READ,
+    "/api/evals/{run_id}/items": READ,
     "/sql": READ,
     "/apply": ADMIN,
     **dict.fromkeys(MANAGEMENT, READ),
@@ -60,18 +72,20 @@ SCOPES: dict[str, Scopes] = {
     "/openapi.json": ALL,
 }
 
-_MANAGED = tuple(path for path in MANAGEMENT if "{" not in path)
+# Where changing needs more than reading does.
+CHANGES: dict[str, Scopes] = {"/api/datasets/{key}": ADMIN, **dict.fromkeys(MANAGEMENT, ADMIN)}
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
 _PATTERNS = tuple((compile_path(path)[0], scopes) for path, scopes in SCOPES.items() if "{" in path)
+_CHANGES = tuple((compile_path(path)[0], scopes) for path, scopes in CHANGES.items())
 
 
 def scopes_of(path: str, method: str = "GET") -> Scopes | None:
     """Return the scopes of which a key needs one on this path; None where the path is not listed."""
-    scopes = _scopes_to_read(path)
-    is_change = method not in ("GET", "HEAD") and path.startswith(_MANAGED)
-    return ADMIN if scopes is not None and is_change else scopes
-
-
-def _scopes_to_read(path: str) -> Scopes | None:
+    if method not in _READING:
+        changing = [scopes for pattern, scopes in _CHANGES if pattern.match(path)]
+        if changing:
+            return reduce(and_, changing)
     listed = SCOPES.get(path)
     if listed is not None:
         return listed

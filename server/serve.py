@@ -2,25 +2,28 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import uvicorn
-import uvloop
 
 from server import logs
 from server.allocator import keep_freed_memory
 from server.descriptors import raise_limit
 from server.doors import listening, refuse_open_doors
 from server.errors import CommandError
+from server.event_loop import EventLoop
 from server.http_protocol import LimitedHttpProtocol
 from server.parts import Parts
 from server.settings import ServerSettings
 from storage.data_directory import DataDirectory
 
 DRAIN_S_MAX = 20
+_UMASK = 0o027
 logger = logging.getLogger("fallom")
 
 
@@ -31,12 +34,14 @@ def serve(settings: ServerSettings) -> None:
     refuse_open_doors(settings, data)
     keep_freed_memory()
     raise_limit()
+    # Others than the server's user and group read nothing, also where the data directory was made for all.
+    os.umask(os.umask(_UMASK) | _UMASK)
     data.create()
     data.lock()
     with listening(settings.http) as listener:
         parts = Parts(settings, data)
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            with asyncio.Runner(loop_factory=partial(EventLoop, settings.http_head_timeout_s)) as runner:
                 runner.run(_run(parts, listener))
         finally:
             parts.stop()
@@ -64,7 +69,7 @@ async def _run(parts: Parts, listener: socket.socket) -> None:
         timeout_graceful_shutdown=DRAIN_S_MAX,
         lifespan="off",
         ws="none",
-        ssl_context_factory=(lambda _, __: tls.context()) if tls else None,
+        ssl_context_factory=(lambda _, __: tls.context(parts.http_limits.connections_max)) if tls else None,
     )
     http = _HttpServer(config)
     asyncio.get_running_loop().set_exception_handler(logs.log_loop_error)

@@ -64,10 +64,17 @@ class ServerSettings(BaseSettings):
         Field(
             ge=0,
             le=100_000_000,
-            description="How many of the latest spans are remembered to recognise a client's retry; 32 to 48 bytes of "
-            "memory each.",
+            description="How many of the latest spans are remembered to recognise a client's retry, and of the log "
+            "records and data points that are kept; 32 to 48 bytes of memory each.",
         ),
     ] = 1_000_000
+    keep_logs: Annotated[
+        bool,
+        Field(description="OTLP log records that feed no other table are stored in `log_records`, not dropped."),
+    ] = False
+    keep_metrics: Annotated[bool, Field(description="OTLP data points are stored in `metric_points`, not dropped.")] = (
+        False
+    )
     retention_days: Annotated[
         int, Field(ge=0, le=36_500, description="Rows are dropped after so many whole days; 0 keeps them for ever.")
     ] = 0
@@ -76,8 +83,8 @@ class ServerSettings(BaseSettings):
         Field(
             ge=0,
             le=36_500,
-            description="Content of spans (input, output, messages in attributes and events) is removed after so many "
-            "whole days, the rest stays; 0 keeps it as long as the rows.",
+            description="Content (input, output, messages in attributes, events and log records) is removed after so "
+            "many whole days, the rest stays; 0 keeps it as long as the rows.",
         ),
     ] = 0
     sql_timeout_s: Annotated[float, Field(gt=0, le=3600, description="A SQL statement is stopped after so long.")] = (
@@ -115,6 +122,14 @@ class ServerSettings(BaseSettings):
     http_body_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="A client that sends nothing of a body for so long is sent away.")
     ] = 30.0
+    http_body_bytes_per_s_min: Annotated[
+        float,
+        Field(
+            ge=1,
+            allow_inf_nan=False,
+            description="A client whose body comes more slowly is sent away, after http_body_timeout_s of grace.",
+        ),
+    ] = 5_000.0
     http_connections_max: Annotated[
         int, Field(ge=1, le=60_000, description="HTTP connections at a time; beyond it they are refused.")
     ] = 4_000

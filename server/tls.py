@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import grpc
 
@@ -43,9 +44,12 @@ class TlsFiles:
         except (OSError, ValueError) as error:
             raise CommandError(f"tls: {self._names()} can't be used: {error}") from error
 
-    def context(self) -> ssl.SSLContext:
-        """Return a context for an asyncio server; each connection is wrapped by what the files hold then."""
-        return _LatestContext.of(self)
+    def context(self, connections_max: int) -> ssl.SSLContext:
+        """Return a context for an asyncio server; each connection is wrapped by what the files hold then.
+
+        It closes connections beyond ``connections_max``, of which the server's own count misses those in handshake.
+        """
+        return _LatestContext.of(self, connections_max)
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
         """Return credentials for a gRPC server, renewed likewise."""
@@ -102,15 +106,24 @@ class _LatestContext(ssl.SSLContext):
     """Wraps each connection by the latest of the files' contexts."""
 
     _files: TlsFiles
+    _connections_max: int
+    _connections: "WeakSet[ssl.SSLObject]"
 
     @classmethod
-    def of(cls, files: TlsFiles) -> "_LatestContext":
+    def of(cls, files: TlsFiles, connections_max: int) -> "_LatestContext":
         context = cls(ssl.PROTOCOL_TLS_SERVER)
         context._files = files
+        context._connections_max = connections_max
+        context._connections = WeakSet()
         return context
 
     def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
-        return self._files.latest().context.wrap_bio(*arguments, **options)
+        # The event loop holds a connection's object for as long as it is open, and closes one that gets none.
+        if len(self._connections) >= self._connections_max:
+            raise ConnectionRefusedError(f"{self._connections_max} connections are open, the limit")
+        wrapped = self._files.latest().context.wrap_bio(*arguments, **options)
+        self._connections.add(wrapped)
+        return wrapped
 
 
 def _no_password() -> str:

@@ -41,8 +41,10 @@ class DataDirectory:
         if unusable:
             raise DataDirectoryError(f"data directory {self.path}: its path must not contain {unusable.group()!r}")
         try:
-            for folder in (self.path, self.log, self.lake):
-                folder.mkdir(parents=True, exist_ok=True)
+            # What people said is in it: for the server's user and group alone.
+            self.path.mkdir(mode=0o750, parents=True, exist_ok=True)
+            for folder in (self.log, self.lake):
+                folder.mkdir(exist_ok=True)
             self._probe()
             for folder in (self.path.parent, self.path):
                 sync_directory(folder)

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import orjson
 
+from storage.errors import LakeError
+
 Action = dict[str, object]
 
 
@@ -23,7 +25,17 @@ class DataFile:
     @property
     def rows(self) -> int | None:
         """How many rows it has; None where its statistics don't say."""
-        found: int | None = orjson.loads(self.stats).get("numRecords")
+        found = self.statistics().get("numRecords")
+        return found if isinstance(found, int) else None
+
+    def statistics(self) -> Mapping[str, object]:
+        """Return what is known of its columns, as the log has it. Raises LakeError where that is no JSON object."""
+        try:
+            found = orjson.loads(self.stats)
+        except orjson.JSONDecodeError as error:
+            raise LakeError(f"{self.path}: its statistics are no JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise LakeError(f"{self.path}: its statistics are no JSON object")
         return found
 
     @property

@@ -20,19 +20,17 @@ import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from storage.data_file import Action, DataFile
+from storage.data_file import Action
 from storage.durability import sync_directory, sync_file
 from storage.errors import LakeError
+from storage.table_state import TableState
 
 logger = logging.getLogger(__name__)
 
@@ -44,19 +42,10 @@ CONFIGURATION = {
     "delta.deletedFileRetentionDuration": "interval 1 hours",
     "delta.enableExpiredLogCleanup": "true",
 }
-_READER_VERSION, _WRITER_VERSION = 1, 2
 _ENGINE = "fallom-server"
 _ENTRY = re.compile(r"(\d{20})\.json")
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(\.\d{10}\.\d{10})?\.parquet")
 _DRAFT_PREFIX = ".draft-"
-
-
-@dataclass(slots=True)
-class TableState:
-    """A version of the table: its live files by path, and the last transaction of each application."""
-
-    version: int = -1
-    files: dict[str, DataFile] = field(default_factory=dict)
-    transactions: dict[str, int] = field(default_factory=dict)
 
 
 class VersionTakenError(Exception):
@@ -139,11 +128,13 @@ class TransactionLog:
         self.set_torn_entry_aside()
         self._state = TableState()
         try:
-            self.refresh()
+            # Alone, without the entries after it: for what is wrong with these no checkpoint is set aside.
+            self._state = self._open()
         except (LakeError, OSError):
             if not self._checkpoints():
                 raise
             self._do_without_last_checkpoint()
+        self.refresh()
 
     def _do_without_last_checkpoint(self) -> None:
         version, paths = self._checkpoints()[-1]
@@ -151,7 +142,6 @@ class TransactionLog:
             if path.exists():
                 self._set_aside(path, f"the table can't be opened with its checkpoint of version {version}")
         self._state = TableState()
-        self.refresh()
 
     def _set_aside(self, path: Path, reason: str) -> None:
         folder = self._root / "_torn"
@@ -180,7 +170,7 @@ class TransactionLog:
             except pa.ArrowException as error:
                 raise LakeError(f"{path}: the checkpoint can't be read: {error}") from error
             for row in rows.to_pylist():
-                _apply(state, {name: value for name, value in row.items() if value is not None}, path)
+                state.apply(row, path)
         return state
 
     def _is_behind(self) -> bool:
@@ -190,7 +180,7 @@ class TransactionLog:
             return int(pointer["version"]) > self._state.version
         except FileNotFoundError:
             return False
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             return False  # Torn: the entries themselves are still there.
 
     def _apply(self, version: int, content: bytes) -> None:
@@ -200,7 +190,7 @@ class TransactionLog:
         except orjson.JSONDecodeError as error:
             raise LakeError(f"{path} is not an entry of a Delta log: {error}") from error
         for action in actions:
-            _apply(self._state, action, path)
+            self._state.apply(action, path)
         self._state.version = version
 
     def _publish(self, version: int, content: bytes) -> None:
@@ -232,36 +222,10 @@ class TransactionLog:
         """Return the complete checkpoints, ascending: of one file, or of all their parts."""
         found: dict[int, list[Path]] = {}
         for path in sorted(self._directory.glob("*.checkpoint*.parquet")):
-            parts = path.name.split(".")
-            if len(parts) == 3 or (len(parts) == 5 and len(parts[3]) == 10):
-                found.setdefault(int(parts[0]), []).append(path)
+            named = _CHECKPOINT.fullmatch(path.name)
+            if named:
+                found.setdefault(int(named.group(1)), []).append(path)
         return sorted((version, paths) for version, paths in found.items() if _is_complete(paths))
-
-
-def _apply(state: TableState, action: Mapping[str, Any], path: Path) -> None:
-    if "add" in action:
-        added = action["add"]
-        if added.get("deletionVector"):
-            raise LakeError(f"{path}: a file has rows marked as deleted, which this version can't read")
-        name = unquote(added["path"])
-        state.files[name] = DataFile(
-            name,
-            dict(added["partitionValues"] or {}),
-            added["size"],
-            added["modificationTime"],
-            added.get("stats") or "{}",
-        )
-    elif "remove" in action:
-        state.files.pop(unquote(action["remove"]["path"]), None)
-    elif "txn" in action:
-        state.transactions[action["txn"]["appId"]] = action["txn"]["version"]
-    elif "protocol" in action:
-        wanted = action["protocol"]
-        if wanted["minReaderVersion"] > _READER_VERSION or wanted["minWriterVersion"] > _WRITER_VERSION:
-            raise LakeError(
-                f"{path}: another program has raised the table's protocol to reader {wanted['minReaderVersion']}, "
-                f"writer {wanted['minWriterVersion']}; this one knows {_READER_VERSION} and {_WRITER_VERSION}"
-            )
 
 
 def _is_whole(path: Path) -> bool:

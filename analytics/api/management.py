@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Header, Path, Query
 from pydantic import BaseModel, ValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,7 +19,7 @@ from analytics.api.answers import json_answer
 from analytics.api.author import author
 from analytics.api.descriptions import answers, json_request
 from analytics.api.errors import ApiError
-from analytics.api.managed import applied_content, draft_content, resource_content, version_content
+from analytics.api.managed import PATHS, applied_content, draft_content, resource_content, version_content
 from analytics.api.project import project
 from analytics.api.registry_requests import Note, json_body, precondition, registry_errors
 from schemas.api import management as shapes
@@ -30,9 +30,8 @@ from storage.registry.bodies import MODELS
 from storage.registry.errors import ResourceNotFoundError, StaleError
 from storage.registry.management import Management
 from storage.registry.registry import Registry
-from storage.registry.resources import Authorship, Kind, Precondition, Published
+from storage.registry.resources import Authorship, Precondition, Published
 
-PATHS: dict[Kind, str] = {"config": "configs", "prompt": "prompts", "prompt_ab_test": "prompt-tests"}
 LIST_MAX = 1_000
 
 T = TypeVar("T", bound=BaseModel)
@@ -64,6 +63,8 @@ class _Managed:
         self.resources = resources
         self.model: Any = MODELS[resources.kind]
         self.example = shapes.EXAMPLES[resources.kind]
+        # A body takes many times its size while it is read, and one writes at a time anyway.
+        self._changing = CapacityLimiter(1)
 
     def described(self, shape: Any, *errors: int, success: int = 200) -> dict[int | str, dict[str, Any]]:
         """Return the description of an answer over this kind's model."""
@@ -86,7 +87,7 @@ class _Managed:
                 except StaleError as err:
                     return self._stale(err, current)
 
-        return await run_in_threadpool(work)
+        return await to_thread.run_sync(work, limiter=self._changing)
 
     def resource(self, project: str, key: str) -> dict[str, Any]:
         """Return a resource, as JSON."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -43,6 +44,8 @@ DOCUMENT_EXAMPLE = {LISTS[kind]: [EXAMPLES[kind]] for kind in LISTS}
 def router(registry: Registry) -> APIRouter:
     """Return the routes over ``registry``; what is read from memory is answered without waiting for a thread."""
     routes = APIRouter(tags=["registry"])
+    # A document takes many times its size while it is read, and one writes at a time anyway.
+    applying = CapacityLimiter(1)
 
     @routes.get("/configs", responses=answers(ConfigsAnswer) | NOT_MODIFIED)
     async def configs(request: Request, project: Project) -> Response:
@@ -86,7 +89,8 @@ def router(registry: Registry) -> APIRouter:
     ) -> Response:
         """Make a document's resources the latest ones, all or none; a changed one gets a new version."""
         body = await json_body(request)
-        return await run_in_threadpool(_apply, registry, project, Authorship(author, note), body, dry_run=dry_run)
+        work = partial(_apply, registry, project, Authorship(author, note), body, dry_run=dry_run)
+        return await to_thread.run_sync(work, limiter=applying)
 
     @routes.get("/api/export", responses=answers(ExportAnswer, 503))
     def exported(project: Project) -> Response:

@@ -1,5 +1,6 @@
 """``POST /sql``: a read-only statement over the caller's project."""
 
+from collections import Counter
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
@@ -16,6 +17,8 @@ from storage.errors import QueryError, QueryInterruptedError, QueryTimeoutError
 
 # Statements at once: more would take the memory and the processors from ingest and results.
 STATEMENTS_MAX = 4
+# A statement that can't be interrupted may keep its place for long: one project must not keep all of them.
+STATEMENTS_OF_PROJECT_MAX = 3
 
 
 class SqlRequest(BaseModel):
@@ -38,6 +41,7 @@ def router(engine: DuckDBEngine, *, timeout_s: float, rows_max: int, bytes_max: 
     """Return the router."""
     routes = APIRouter(tags=["sql"])
     limiter = CapacityLimiter(STATEMENTS_MAX)
+    running: Counter[str] = Counter()
 
     def answer(query: str, caller: str) -> dict[str, Any]:
         found = engine.query_untrusted(
@@ -47,9 +51,16 @@ def router(engine: DuckDBEngine, *, timeout_s: float, rows_max: int, bytes_max: 
 
     @routes.post("/sql", response_model=SqlAnswer, summary="Ask a read-only SQL question")
     async def sql(request: SqlRequest, caller: Annotated[str, Depends(project)]) -> Response:
-        """Answer one SELECT over spans, metrics, exposures and session_rollup, committed or just acknowledged."""
+        """Answer one SELECT over the tables of docs/schema.md, of rows that are committed or just acknowledged."""
         if limiter.available_tokens <= 0:
             raise ApiError(503, "unavailable", f"{STATEMENTS_MAX} statements are running, the limit: try again")
+        if running[caller] >= STATEMENTS_OF_PROJECT_MAX:
+            raise ApiError(
+                503,
+                "unavailable",
+                f"{STATEMENTS_OF_PROJECT_MAX} statements of the project are running, the limit: try again",
+            )
+        running[caller] += 1
         try:
             return json_answer(await to_thread.run_sync(answer, request.query, caller, limiter=limiter))
         except QueryTimeoutError as error:
@@ -58,5 +69,9 @@ def router(engine: DuckDBEngine, *, timeout_s: float, rows_max: int, bytes_max: 
             raise ApiError(503, "unavailable", str(error)) from error
         except QueryError as error:
             raise ApiError(400, "invalid_argument", str(error), "query") from error
+        finally:
+            running[caller] -= 1
+            if not running[caller]:
+                del running[caller]
 
     return routes

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from collector.committer import CommitStatus, Committer, targets
 from collector.log import LogStatus, SegmentLog
 from collector.log_budget import LogBudget
 from collector.telemetry import Distribution
-from collector.window import SpanWindow
+from collector.window import RecentRows, SpanWindow
 from schemas.spans import SPANS
 from schemas.table import Table
 from schemas.tables import LOGGED_TABLES, TABLES
@@ -78,11 +78,12 @@ class LakeExporter:
         disk_free_bytes_min: int = 0,
         window: SpanWindow,
         recent_spans: Callable[[], pa.Table],
+        recent_others: Mapping[str, RecentRows] | None = None,
     ) -> None:
+        """Make an exporter that recognises what is sent again: spans, and the tables of ``recent_others``."""
         self._lake = lake
         self._writer_id = writer_id
-        self._window = window
-        self._recent_spans = recent_spans
+        self._recent = {SPANS.name: RecentRows(window, recent_spans), **(recent_others or {})}
         self._budget = LogBudget(log_directory, bytes_max=log_bytes_max, disk_free_bytes_min=disk_free_bytes_min)
         self._logs: dict[str, SegmentLog] = {}
         self._committers: dict[str, Committer] = {}
@@ -99,7 +100,7 @@ class LakeExporter:
             self._lake.create(table)
         for table in LOGGED_TABLES:
             self._logs[table.name].recover(committed=self._committed(table))
-        self._remember_recent_spans()
+        self._remember_recent_rows()
         for committer in self._committers.values():
             committer.start()
 
@@ -128,9 +129,10 @@ class LakeExporter:
             yield
 
     def consume(self, table: str, rows: pa.RecordBatch) -> int:
-        """Return once the rows are on disk, with their number; spans that are there already are left out."""
-        if table == SPANS.name:
-            stored = self._consume_spans(rows)
+        """Return once the rows are on disk, with their number; those that are there already are left out."""
+        recent = self._recent.get(table)
+        if recent is not None:
+            stored = self._consume_fresh(table, rows, recent.window)
         else:
             self._logs[table].append(rows)
             stored = rows.num_rows
@@ -192,20 +194,21 @@ class LakeExporter:
         if waiting > PACED_FROM_SEGMENTS and not self._committers[table].status().failing_for_s:
             time.sleep(min((waiting - PACED_FROM_SEGMENTS) * PACE_S, PACE_S_MAX))
 
-    def _consume_spans(self, rows: pa.RecordBatch) -> int:
-        fresh = self._window.fresh(rows)
+    def _consume_fresh(self, table: str, rows: pa.RecordBatch, window: SpanWindow) -> int:
+        fresh = window.fresh(rows)
         count = int(fresh.rows.num_rows)
-        self._logs[SPANS.name].append(fresh.rows, duplicates=rows.num_rows - count)
+        self._logs[table].append(fresh.rows, duplicates=rows.num_rows - count)
         # Only now: what could not be stored must not look like a duplicate when it is sent again.
-        self._window.remember(fresh.keys)
+        window.remember(fresh.keys)
         return count
 
     def _committed(self, table: Table) -> int:
         return max(self._lake.committed_segment(target, self._writer_id) for target in targets(table))
 
-    def _remember_recent_spans(self) -> None:
-        try:
-            self._window.fill(self._recent_spans())
-        except StorageError:
-            # A damaged file must not keep the server from taking new data.
-            logger.exception("the latest spans can't be read: a retry of one of them will not be recognised")
+    def _remember_recent_rows(self) -> None:
+        for table, recent in self._recent.items():
+            try:
+                recent.window.fill(recent.read())
+            except StorageError:
+                # A damaged file must not keep the server from taking new data.
+                logger.exception("the latest %s can't be read: a retry of one of them will not be recognised", table)

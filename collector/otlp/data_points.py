@@ -1,4 +1,4 @@
-"""OTLP metrics: there is no table for them, so a request is read, its data points are counted, and it is dropped."""
+"""OTLP metrics that are not to be kept: a request is read, its data points are counted, and it is dropped."""
 
 from collections.abc import Callable, Sequence
 

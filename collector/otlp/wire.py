@@ -27,11 +27,13 @@ from collector.request import Decoded, Outcome, Received
 
 # A span can be told in 30 bytes and takes kilobytes as a row.
 SPANS_MAX = 100_000
+# A scope in 2 bytes, and takes 64 without any span.
+SCOPES_MAX = 100_000
 # Memory that is kept for the next requests, a piece.
 WORKSPACE_BYTES_MAX = 64 * 1024 * 1024
 
 _threads = threading.local()
-_TOO_MANY_SPANS = -30
+_TOO_MANY_SPANS, _TOO_MANY_SCOPES = -30, -31
 MALFORMED = {
     protobuf.TRUNCATED: "a field is longer than what holds it",
     protobuf.BAD_VARINT: "a varint has more than 10 bytes",
@@ -77,7 +79,11 @@ def decode(requests: Sequence[Received]) -> Decoded:
     bodies = lay_out(requests, workspace)
     found = np.zeros((request.FOUND_WIDTH, len(requests)), np.int64)
     request.count(bodies.data.ctypes.data, bodies.starts, bodies.stops, found)
-    found[request.ERROR][(found[request.ERROR] == 0) & (found[request.SPANS] > SPANS_MAX)] = _TOO_MANY_SPANS
+    for error, what, most in (
+        (_TOO_MANY_SPANS, request.SPANS, SPANS_MAX),
+        (_TOO_MANY_SCOPES, request.SCOPES, SCOPES_MAX),
+    ):
+        found[request.ERROR][(found[request.ERROR] == 0) & (found[what] > most)] = error
     scanned = scan(bodies, found, workspace)
     reasons: dict[int, list[str]] = defaultdict(list)
     for index, resource, scope, number, reason, detail in scanned.rejections.tolist():
@@ -101,12 +107,17 @@ def _outcome(found: NDArray[np.int64], reasons: list[str]) -> Outcome | Collecto
         by_reason = _counts(found) if rejected else ()
         return Outcome(int(found[request.ACCEPTED]), rejected, _summary(reasons, rejected), reasons=by_reason)
     if error == _TOO_MANY_SPANS:
-        got = int(found[request.SPANS])
-        return TooLargeError(f"at most {SPANS_MAX} spans in a request allowed, got {got}: send it in parts")
+        return _too_many(SPANS_MAX, "spans", found[request.SPANS])
+    if error == _TOO_MANY_SCOPES:
+        return _too_many(SCOPES_MAX, "scopes", found[request.SCOPES])
     place = f"at byte {int(found[request.ERROR_PLACE])}"
     if error in _TOO_LARGE:
         return TooLargeError(f"{place}: {_TOO_LARGE[error]}: send it in parts")
     return DecodeError(f"not an ExportTraceServiceRequest: {place}: {MALFORMED[error]}")
+
+
+def _too_many(most: int, what: str, got: np.int64) -> TooLargeError:
+    return TooLargeError(f"at most {most} {what} in a request allowed, got {int(got)}: send it in parts")
 
 
 def _counts(found: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:

@@ -1,6 +1,6 @@
 """Columns of texts: which rows may hold something, found in one search of all their bytes; and rows replaced."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +17,19 @@ FIXED = frozenset(
         "trace_id",
         "span_id",
         "parent_span_id",
+        "run_id",
         "kind",
+        "status",
         "status_code",
         "price_source",
         "promoted",
         "source",
         "value_type",
+        # Of log records and data points: words and numbers of OTLP's own.
+        "body_type",
+        "type",
+        "temporality",
+        "distribution",
     }
 )
 # Columns whose texts tell sessions, customers and the like apart: what replaces a part of one must do so too.
@@ -31,7 +38,7 @@ IDENTIFIERS = frozenset(
 )
 # Columns that are JSON, and must stay so.
 ATTRIBUTES = ("attributes", "resource_attributes", "scope_attributes", "metadata")
-PARTS = ("events", "links")
+PARTS = ("events", "links", "exemplars")
 
 Texts = Mapping[int, str | None]
 """What stands in these rows from now on."""
@@ -72,6 +79,20 @@ def replaced(rows: pa.RecordBatch, name: str, texts: Texts) -> pa.RecordBatch:
     mask[places] = True
     new = pa.array([texts[row] for row in places], pa.string())
     return with_columns(rows, **{name: pc.replace_with_mask(rows[name], pa.array(mask), new)})
+
+
+def columns_of(names: Iterable[str], rows: pa.RecordBatch) -> list[str]:
+    """Return those of the columns that the rows have: tables differ."""
+    return [name for name in names if name in rows.schema.names]
+
+
+def maps_in(rows: pa.RecordBatch, column: str, types: str) -> dict[int, str]:
+    """Return by row the texts of a column that are maps, as another column says."""
+    return {
+        row: text
+        for row, (text, kind) in enumerate(zip(rows[column].to_pylist(), rows[types].to_pylist(), strict=True))
+        if text is not None and kind == "kvlist"
+    }
 
 
 def text_columns(table: Table) -> list[str]:

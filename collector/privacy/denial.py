@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from collector.privacy.columns import ATTRIBUTES, PARTS, replaced, rows_with
+from collector.privacy.columns import ATTRIBUTES, PARTS, columns_of, maps_in, replaced, rows_with
 from collector.privacy.documents import changed_attributes, changed_parts, load
 from collector.privacy.expressions import compiled
 from collector.privacy.keys import Keys, without_promoted
@@ -24,6 +23,7 @@ from schemas.json_attributes import REMOVED
 # What fills columns beside the dialects' keys.
 _FILLED = {
     "service.name": ("service_name",),
+    "event.name": ("event_name",),
     "exception.type": ("error_type",),
     "fallom.sdk_version": ("scope_version",),
     "fallom.method": ("provider",),
@@ -68,13 +68,16 @@ class DenialRule:
         }
 
     def __call__(self, spans: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the spans without them."""
+        """Return the spans, or rows of another table with attributes, without them."""
         spans = self._without_columns(spans)
-        for name in (*ATTRIBUTES, *PARTS):
+        for name in columns_of((*ATTRIBUTES, *PARTS), spans):
             column = spans[name]
             change = self._of_attributes if name in ATTRIBUTES else self._of_parts
             texts = {row: column[row].as_py() for row in rows_with(column, self._hint)}
             spans = replaced(spans, name, {row: change(text) for row, text in texts.items() if text is not None})
+        if "body" in spans.schema.names:
+            bodies = maps_in(spans, "body", "body_type")
+            spans = replaced(spans, "body", {row: self._of_attributes(text) for row, text in bodies.items()})
         return without_promoted(spans, lambda _, key: self._denies(key))
 
     def _of_attributes(self, text: str) -> str | None:
@@ -91,10 +94,11 @@ class DenialRule:
         return self._denied.meet(key[:-1]) if key.endswith(".*") else self._denied.match(key)
 
     def _without_columns(self, spans: pa.RecordBatch) -> pa.RecordBatch:
-        promoted = Coded.of(spans["promoted"])
+        has_promoted = "promoted" in spans.schema.names
+        promoted = Coded.of(spans["promoted"] if has_promoted else pa.nulls(spans.num_rows, pa.string()))
         filled = [orjson.loads(text) if text else {} for text in promoted.texts]
         gone = [self._columns_of_promoted(columns) | (self._of_headers - columns.keys()) for columns in filled]
-        among_rest = {row for name in _SEARCHED for row in rows_with(spans[name], self._hint)}
+        among_rest = {row for name in columns_of(_SEARCHED, spans) for row in rows_with(spans[name], self._hint)}
         if not any(gone) and not among_rest:
             return spans
         emptied: dict[str, list[int]] = defaultdict(list)
@@ -104,8 +108,8 @@ class DenialRule:
                 columns = columns | (self._columns_of_rest(spans, row) - filled[code].keys())
             for column in columns:
                 emptied[column].append(row)
-        for column, rows in emptied.items():
-            spans = _emptied(spans, column, rows)
+        for column in columns_of(emptied, spans):
+            spans = _emptied(spans, column, emptied[column])
         return spans
 
     def _columns_of_promoted(self, filled: Mapping[str, str]) -> set[str]:
@@ -121,7 +125,8 @@ class DenialRule:
         return denied.keys() | (beside - filled.keys())
 
     def _columns_of_rest(self, spans: pa.RecordBatch, row: int) -> set[str]:
-        keys = {key for name in _SEARCHED for key in _keys(spans[name][row].as_py()) if self._denied.match(key)}
+        names = columns_of(_SEARCHED, spans)
+        keys = {key for name in names for key in _keys(spans[name][row].as_py()) if self._denied.match(key)}
         of_families = {family.column for family in FAMILIES for key in keys if key.startswith(family.prefix)}
         return of_families.union(*(_COLUMNS_BY_KEY.get(key, frozenset()) for key in keys))
 
@@ -148,4 +153,5 @@ def _emptied(spans: pa.RecordBatch, name: str, rows: list[int]) -> pa.RecordBatc
     column = spans[name]
     mask = np.zeros(spans.num_rows, np.bool_)
     mask[rows] = True
-    return with_columns(spans, **{name: pc.if_else(pa.array(mask), pa.scalar(None, column.type), column)})
+    # Gathered anew: pc.if_else leaves behind the NULL what stood there, and the log would have it.
+    return with_columns(spans, **{name: column.take(pa.array(np.arange(spans.num_rows), mask=mask))})

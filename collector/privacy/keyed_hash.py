@@ -35,9 +35,9 @@ class KeyedHash:
         )
 
 
-def read_key(path: Path) -> bytes:
-    """Return the key that a file holds; make it where there is none. Raises OSError, ValueError."""
-    if not path.exists():
+def read_key(path: Path, *, may_make: bool = True) -> bytes:
+    """Return the key that a file holds; make it where there is none and ``may_make``. Raises OSError, ValueError."""
+    if may_make and not path.exists():
         _make(path)
     key = path.read_bytes()
     if not KEY_BYTES_MIN <= len(key) <= KEY_BYTES_MAX:

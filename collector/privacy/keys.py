@@ -43,6 +43,8 @@ def _in_json(name: str) -> str:
 
 def without_promoted(spans: pa.RecordBatch, is_gone: Callable[[str, str], bool]) -> pa.RecordBatch:
     """Return the spans, ``promoted`` without the (column, key) that are gone."""
+    if "promoted" not in spans.schema.names:
+        return spans
     encoded = spans["promoted"].dictionary_encode()
     texts = encoded.dictionary.to_pylist()
     new = [_without(text, is_gone) for text in texts]

@@ -126,6 +126,8 @@ _KEY_SHAPES = (
     "(?i:bearer )[0-9A-Za-z._~+/-]{20,}=*",
     "(?i:basic )[0-9A-Za-z+/]{20,}=*",
 )
+# As it is, as URLs have it, and as Chinese and Japanese keyboards write it.
+_AT = r"(?:@|%40|\x{ff20})"
 # A digit, and at most one separator before the next: space, no-break space, point, any of the dashes.
 _DIGIT_GROUPS = r"[0-9](?:[ \x{a0}.\x{2010}-\x{2015}-]?[0-9])"
 
@@ -161,10 +163,10 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "email",
-        "e-mail addresses",
-        r"[\pL\pN._%+'-]+@[\pL\pN](?:[\pL\pN-]*\.)+\pL{2,}",
+        "e-mail addresses, also as URLs have them, `user%40example.com`",
+        rf"[\pL\pN._%+'-]+{_AT}[\pL\pN](?:[\pL\pN-]*\.)+\pL{{2,}}",
         _whole,
-        hint=r"@[\pL\pN][\pL\pN.-]*\.\pL",
+        hint=rf"{_AT}[\pL\pN][\pL\pN.-]*\.\pL",
     ),
     Pattern(
         "iban",

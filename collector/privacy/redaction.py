@@ -12,8 +12,8 @@ from collector.privacy.redactor import Redactor
 from collector.processors.columns import with_columns
 from schemas.table import Table
 
-# The words of the server and of the protocol in an event or a link.
-_FIXED = frozenset({"trace_id", "span_id", "time_unix_nano"})
+# The words and numbers of the protocol in an event, a link or an exemplar.
+_FIXED = frozenset({"trace_id", "span_id", "time_unix_nano", "value"})
 
 
 class RedactionRule:

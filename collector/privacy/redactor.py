@@ -20,6 +20,8 @@ LEVELS_MAX = 64
 _TOO_DEEP = "[nested too deep to be searched]"
 # A whole number of fewer digits is no card, phone or account.
 _INTEGER_MIN = 10**7
+# Doubles of more digits are written with an exponent, and are not exact.
+_FLOAT_MAX = 10**19
 _PSEUDONYM_DIGITS = 16
 _ESCAPE = re.compile(r'\\u([0-9A-Fa-f]{4})|\\(["\\/bfnrt])')
 _ESCAPED_TIMES_MAX = 8
@@ -69,7 +71,10 @@ class Redactor:
         if isinstance(value, str):
             return self.text(value, level)
         if isinstance(value, int):
-            return value if abs(value) < _INTEGER_MIN or isinstance(value, bool) else self._integer(value)
+            return value if abs(value) < _INTEGER_MIN or isinstance(value, bool) else self._integer(value, value)
+        if isinstance(value, float):
+            # As some clients send all numbers that are beyond 32 bits.
+            return self._integer(value, int(value)) if _is_whole(value) else value
         if not isinstance(value, dict | list):
             return value
         if level > LEVELS_MAX:
@@ -103,8 +108,8 @@ class Redactor:
         plain = _without_escapes(text)
         return plain if self._plain(plain) != plain else text
 
-    def _integer(self, value: int) -> int | str:
-        text = str(value)
+    def _integer(self, value: float, whole: int) -> float | str:
+        text = str(whole)
         new = self._plain(text)
         return value if new == text else new
 
@@ -168,6 +173,10 @@ def _unescaped(escape: "re.Match[str]") -> str:
     return "?" if "\ud800" <= character <= "\udfff" else character
 
 
+def _is_whole(value: float) -> bool:
+    return _INTEGER_MIN <= abs(value) < _FLOAT_MAX and value.is_integer()
+
+
 def _texts(value: Any) -> list[str]:
     """Return all that is to be searched in a JSON value; a text with escapes also as it is without them."""
     found: list[str] = []
@@ -188,6 +197,6 @@ def _texts(value: Any) -> list[str]:
                 found.append((_decoded(item["$bytes"]) or b"").decode(errors="replace"))
         elif isinstance(item, list):
             left += item
-        elif isinstance(item, int):
-            found.append(str(item))
+        elif isinstance(item, int) or (isinstance(item, float) and _is_whole(item)):
+            found.append(str(int(item)))
     return found

@@ -30,6 +30,7 @@ REFLECTION_S_MAX = 30.0
 
 _Response = health_pb2.HealthCheckResponse
 _Code = grpc.StatusCode
+_STOPPED = (_Code.UNAVAILABLE, "the server is shutting down: try again")
 
 
 class GrpcHealth:
@@ -135,7 +136,8 @@ class GrpcReflection:
 
     def __init__(self, services: Iterable[str]) -> None:
         self._servicer = reflection.aio.ReflectionServicer((*services, SERVICE, reflection.SERVICE_NAME))
-        self._calls = 0
+        self._limits: set[asyncio.Timeout] = set()
+        self._is_stopped = False
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Return what answers the protocol's call."""
@@ -146,15 +148,26 @@ class GrpcReflection:
         )
         return grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, {"ServerReflectionInfo": method})
 
+    def stop(self) -> None:
+        """Let all who ask go: they would hold up the drain."""
+        self._is_stopped = True
+        for limit in self._limits:
+            limit.reschedule(asyncio.get_running_loop().time())
+
     async def _describe(self, requests: AsyncIterator[Any], call: Any) -> AsyncIterator[Any]:
-        if self._calls >= REFLECTIONS_MAX:
+        if self._is_stopped:
+            await call.abort(*_STOPPED)
+        if len(self._limits) >= REFLECTIONS_MAX:
             await call.abort(_Code.RESOURCE_EXHAUSTED, f"{REFLECTIONS_MAX} are answered already, the limit: try again")
-        self._calls += 1
+        limit = asyncio.timeout(REFLECTION_S_MAX)
+        self._limits.add(limit)
         try:
-            async with asyncio.timeout(REFLECTION_S_MAX):
+            async with limit:
                 async for answer in self._servicer.ServerReflectionInfo(requests, call):
                     yield answer
         except TimeoutError:
+            if self._is_stopped:
+                await call.abort(*_STOPPED)
             await call.abort(_Code.DEADLINE_EXCEEDED, f"a call is answered for {REFLECTION_S_MAX:.0f} s at most")
         finally:
-            self._calls -= 1
+            self._limits.discard(limit)

@@ -20,6 +20,7 @@ from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
 from schemas.table import Table
 from schemas.tables import TABLES
+from storage.engines.answer_limits import Answer, limited
 from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
 from storage.hot import HotRows, View
 from storage.lake import Lake
@@ -28,14 +29,6 @@ from storage.rollup import session_rollup
 _BATCH_ROWS = 10_000
 # DuckDB says the one, Arrow the other; users' statements can't name files.
 _FILE_IS_GONE = ("No files found that match", "No such file or directory")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The rows of a query, and whether there were more than its limits allow."""
-
-    rows: pa.Table
-    truncated: bool
 
 
 @dataclass(slots=True)
@@ -136,7 +129,7 @@ class DuckDBEngine:
             timer.start()
             try:
                 with _errors():
-                    return _limited(session.reader(statement), rows_max, bytes_max)
+                    return limited(session.reader(statement), rows_max, bytes_max)
             except QueryError as error:
                 if expired.is_set():
                     raise QueryTimeoutError(f"stopped after {timeout_s:g} s, the limit of a statement") from error
@@ -218,19 +211,6 @@ def _database(memory_limit: str, threads: int, *, readable: Path | None) -> duck
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
     return database
-
-
-def _limited(reader: pa.RecordBatchReader, rows_max: int, bytes_max: int) -> Answer:
-    batches: list[pa.RecordBatch] = []
-    rows = size_bytes = 0
-    for batch in reader:
-        batches.append(batch)
-        rows += batch.num_rows
-        size_bytes += batch.nbytes
-        if rows > rows_max or size_bytes > bytes_max:
-            break
-    answer = pa.Table.from_batches(batches, reader.schema)
-    return Answer(answer.slice(0, rows_max), truncated=rows > rows_max or size_bytes > bytes_max)
 
 
 def _refuse_all_but_one_select(connection: duckdb.DuckDBPyConnection, statement: str) -> None:

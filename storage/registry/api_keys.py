@@ -116,7 +116,8 @@ class ApiKeys:
             return _stamp(connection)[0] > 0
 
     def stamp(self) -> Stamp:
-        """Return what changes with every key that is made or revoked."""
+        """Return what changes with every key that is made or revoked, read from the file as it is now."""
+        self._database.reopen()
         with self._database.reading() as connection:
             return _stamp(connection)
 

@@ -8,10 +8,10 @@ import orjson
 from sqlalchemy import Connection
 
 from schemas.api.problems import Problem
-from schemas.api.registry import Prompt, PromptTest, RegistryDocument
+from schemas.api.registry import RESOURCES_MAX, Prompt, PromptTest, RegistryDocument
 from storage.registry import versions
 from storage.registry.advice import variable_warnings, warnings
-from storage.registry.bodies import AnyResource, resource_of, stored
+from storage.registry.bodies import LISTS, AnyResource, resource_of, stored
 from storage.registry.differences import differences
 from storage.registry.errors import DocumentError, ResourceArchivedError
 from storage.registry.resources import Authorship, Change, Kind
@@ -40,6 +40,7 @@ def apply(connection: Connection, project: str, document: RegistryDocument, by: 
             problems.append(Problem(f"{place}.key", str(err)))
     tests = [(f"prompt_ab_tests[{index}]", test) for index, test in enumerate(document.prompt_ab_tests)]
     problems += prompt_problems(connection, project, tests)
+    problems += room_problems(connection, project)
     if problems:
         raise DocumentError(problems)
     return changes
@@ -75,6 +76,15 @@ def make_latest(
         _warnings(connection, project, resource, version),
         differences({} if before is None else before.body, orjson.loads(text)),
     )
+
+
+def room_problems(connection: Connection, project: str) -> list[Problem]:
+    """Return the kinds of which there are more than there may be: all are in memory, and in one exported document."""
+    return [
+        Problem(LISTS[kind], f"there may be at most {RESOURCES_MAX} of them, archived ones too, got {count}")
+        for kind, count in versions.counts(connection, project).items()
+        if count > RESOURCES_MAX
+    ]
 
 
 def prompt_problems(connection: Connection, project: str, tests: Iterable[Place]) -> list[Problem]:

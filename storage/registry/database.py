@@ -53,6 +53,7 @@ class Database:
 
     def __init__(self, url: str, *, busy_timeout_ms: int) -> None:
         parsed = _parsed(url)
+        self._path = Path(parsed.database) if _is_sqlite(parsed) and parsed.database else None
         self._name = parsed.database if _is_sqlite(parsed) else parsed.render_as_string(hide_password=True)
         self._engine = _engine(parsed, busy_timeout_ms)
         try:
@@ -73,6 +74,16 @@ class Database:
     def close(self) -> None:
         """Close every connection; safe twice."""
         self._engine.dispose()
+
+    def reopen(self) -> None:
+        """Drop what connections hold, so that the next one finds the file as it is now, not as it was once read.
+
+        Raises RegistryUnavailableError where it is gone: to open it would make an empty one.
+        """
+        if self._path is not None and not self._path.exists():
+            raise RegistryUnavailableError(f"registry {self._name} is gone; restore it from a backup")
+        if self._path is not None:
+            self._engine.dispose()
 
     def copy_to(self, path: Path) -> None:
         """Write a copy of the database, as it is at one moment, to a new file, synced.

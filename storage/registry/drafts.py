@@ -6,7 +6,7 @@ import secrets
 from datetime import UTC, datetime
 
 import orjson
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from storage.registry.resources import Authorship, Draft, Kind
 from storage.registry.tables import resource_drafts as table
@@ -23,6 +23,11 @@ def keys(connection: Connection, project: str, kind: Kind) -> frozenset[str]:
     """Return the keys of one kind of which there are drafts."""
     rows = connection.execute(select(table.c.key).where(table.c.project == project, table.c.kind == kind))
     return frozenset(rows.scalars())
+
+
+def count(connection: Connection, project: str) -> int:
+    """Return how many drafts a project has, of all kinds."""
+    return connection.execute(select(func.count()).where(table.c.project == project)).scalar_one()
 
 
 def put(

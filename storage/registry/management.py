@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from schemas.api.problems import Problem
 from schemas.api.registry import PromptTest, RegistryDocument
 from storage.registry import changes, drafts, versions
 from storage.registry.bodies import LISTS, AnyResource, resource_of, stored
@@ -34,6 +35,8 @@ from storage.registry.resources import (
     Version,
 )
 from storage.registry.versions import Event
+
+DRAFTS_MAX = 10_000
 
 
 class Management:
@@ -184,6 +187,8 @@ class Management:
             before = drafts.get(connection, project, self.kind, key)
             expected.check(f"the draft of {self._named(key)}", None if before is None else before.tag)
             latest = versions.latest(connection, project, self.kind, key)
+            if before is None and drafts.count(connection, project) >= DRAFTS_MAX:
+                raise DocumentError([Problem("", f"there are {DRAFTS_MAX} drafts, the limit: publish or delete some")])
             return drafts.put(
                 connection,
                 project,
@@ -243,6 +248,8 @@ class Management:
         expected.check(self._named(key), self._tag(connection, project, key))
         change = changes.make_latest(connection, project, self.kind, resource, by, restored_from=restored_from)
         self._check_prompts(connection, project, resource)
+        if change.action == "created" and (problems := changes.room_problems(connection, project)):
+            raise DocumentError(problems)
         return Published(replace(change, differences=()), self._known(connection, project, key).tag)
 
     def _check_prompts(self, connection: Connection, project: str, resource: AnyResource) -> None:

@@ -83,6 +83,16 @@ def add(
     )
 
 
+def counts(connection: Connection, project: str) -> Mapping[Kind, int]:
+    """Return how many resources of each kind a project has, with those that are archived."""
+    rows = connection.execute(
+        select(table.c.kind, func.count())
+        .where(table.c.project == project, table.c.version == 1)
+        .group_by(table.c.kind)
+    )
+    return {kind: count for kind, count in rows}  # noqa: C416 - rows are no pairs to the type checker
+
+
 def last_events(connection: Connection, project: str, kind: Kind) -> Mapping[str, Event]:
     """Return, by key, what was done last to the resources that were ever archived."""
     rows = connection.execute(

@@ -1,8 +1,9 @@
 """Forgetting a customer: the rows of all tables that are theirs, and the files in which they were, at once.
 
-A customer's spans are those that name them, and those of their sessions and traces that name nobody. Theirs are also
-the metrics, exposures and rollup of their sessions. A session is theirs if a span or an exposure of it names them; of a
-session that several share, each loses what is their own.
+A customer's spans and log records are those that name them, and those of their sessions and traces that name nobody.
+Theirs are likewise the items of evaluations, with their scores, and the metrics, data points, exposures and rollup of
+their sessions. A session is theirs if a row of it names them; of a session that several share, each loses what is their
+own.
 
 Theory of operation. What is the customer's is found first and written down, since it can no longer be found once a
 part is removed: a process that dies in between goes on at its next start (``resume``). Each file that holds rows of
@@ -22,7 +23,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from schemas.evaluations import EVALUATION_TABLES
 from schemas.exposures import EXPOSURES
+from schemas.log_records import LOG_RECORDS
+from schemas.metric_points import METRIC_POINTS
 from schemas.metrics import METRICS
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
@@ -61,12 +65,12 @@ class Customer:
         return _equal(rows["project"], self.project) & _is_in(rows["session_id"], self.sessions)
 
     def has_spans(self, spans: pa.Table) -> Mask:
-        """Return for each span whether it is theirs."""
+        """Return for each span, or log record, whether it is theirs."""
         nobody_s = np.asarray(pc.is_null(spans["customer_id"]))
         return self.is_named(spans) | (nobody_s & (self.has_sessions(spans) | self._has_traces(spans)))
 
     def has_exposures(self, exposures: pa.Table) -> Mask:
-        """Return for each exposure whether it is theirs."""
+        """Return for each exposure, or data point, whether it is theirs."""
         nobody_s = np.asarray(pc.is_null(exposures["customer_id"]))
         return self.is_named(exposures) | (nobody_s & self.has_sessions(exposures))
 
@@ -81,7 +85,7 @@ def forget_customer(rewriter: Rewriter, project: str, customer_id: str, progress
     is asked again.
     """
     whose = Customer(project, customer_id)
-    for table in (EXPOSURES, SPANS):
+    for table in (EXPOSURES, SPANS, LOG_RECORDS, METRIC_POINTS):
         _find(rewriter, table, whose, progress)
     path = _write_down(rewriter, whose)
     counts = _remove(rewriter, whose, progress)
@@ -105,6 +109,9 @@ def _remove(rewriter: Rewriter, whose: Customer, progress: Progress) -> Mapping[
         (SPANS, whose.has_spans),
         (METRICS, whose.has_sessions),
         (EXPOSURES, whose.has_exposures),
+        (LOG_RECORDS, whose.has_spans),
+        (METRIC_POINTS, whose.has_exposures),
+        *((table, whose.has_spans) for table in EVALUATION_TABLES),
     ):
         counts[table.name] = _until_all(
             lambda table=table, is_theirs=is_theirs: _remove_rows(rewriter, table, is_theirs, progress)  # type: ignore[misc]

@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -65,5 +64,6 @@ def _is_kept(rows: pa.Table, begin: datetime) -> NDArray[np.bool_]:
 
 def _oldest(file: DataFile) -> datetime | None:
     """Return the earliest receipt in the file; None where it has none."""
-    least = orjson.loads(file.stats).get("minValues", {}).get(AGE_COLUMN)
+    least_values = file.statistics().get("minValues")
+    least = least_values.get(AGE_COLUMN) if isinstance(least_values, dict) else None
     return datetime.fromisoformat(least) if isinstance(least, str) else None

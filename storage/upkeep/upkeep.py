@@ -5,9 +5,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 
 from schemas.tables import TABLES
@@ -36,7 +36,7 @@ class Upkeep:
     """Keeps a lake's tables fast to read and as short as they should be, while others read and commit to them.
 
     At most one for a lake, in the process that commits to it. ``retention_days`` and ``content_retention_days``: 0
-    keeps for ever.
+    keeps for ever. ``also`` is done beside, given the day, whenever it is looked what is too old.
     """
 
     def __init__(
@@ -45,12 +45,14 @@ class Upkeep:
         *,
         retention_days: int = 0,
         content_retention_days: int = 0,
+        also: Sequence[Callable[[date], object]] = (),
         interval_s: float = INTERVAL_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._lake = lake
         self._retention_days = retention_days
         self._content_retention_days = content_retention_days
+        self._also = tuple(also)
         self._interval_s = interval_s
         self._now = now
         self._stopping = threading.Event()
@@ -107,6 +109,7 @@ class Upkeep:
             yield partial(drop_old_days, self._rewriter, days=self._retention_days, today=today)
         if self._content_retention_days:
             yield partial(remove_old_content, self._rewriter, days=self._content_retention_days, today=today)
+        yield from (partial(step, today) for step in self._also)
         yield from self._merging()
         for table in TABLES:
             yield partial(self._lake.remove_unreferenced, table, kept_s=REPLACED_FILES_KEPT_S)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import grpc
 import httpx
 from backports import zstd
+from certificates import ClientTls
 from client_messages import TIMEOUT_S, export_request, grpc_channel, http_client, span
 from google.protobuf.json_format import MessageToDict, Parse
 from google.protobuf.message import Message
@@ -104,7 +105,7 @@ class Door(Protocol):
 class Target:
     """The server that is held to OTLP: where its ports are; ``is_ours`` tells whether what it stored can be asked.
 
-    ``key`` is the API key that requests are sent with, if any.
+    ``key`` is the API key that requests are sent with, if any; with ``tls`` they are sent over TLS.
     """
 
     http: str
@@ -113,6 +114,7 @@ class Target:
     sql: Callable[[str], list[dict[str, Any]]]
     pid: int = 0
     key: str = ""
+    tls: ClientTls | None = None
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -156,7 +158,7 @@ class HttpDoor:
         **headers: str,
     ) -> Answer:
         """Send anything; a header of the same name replaces the content type."""
-        with http_client(target.http) as client:
+        with http_client(target.http, tls=target.tls.context() if target.tls else False) as client:
             sent = {"Content-Type": self.media_type, **target.credentials, **headers}
             return http_answer(client.request(method, path, content=content, headers=sent), response)
 
@@ -172,7 +174,7 @@ class GrpcDoor:
 
     def send(self, target: Target, body: bytes, signal: Signal, encoding: str = "") -> Answer:
         compression = grpc.Compression.Gzip if encoding == "gzip" else grpc.Compression.NoCompression
-        with grpc_channel(target.grpc) as channel:
+        with grpc_channel(target.grpc, target.tls.credentials() if target.tls else None) as channel:
             call = channel.unary_unary(f"/opentelemetry.proto.collector.{signal.service}/Export")
             try:
                 content = call(

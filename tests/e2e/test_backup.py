@@ -136,3 +136,46 @@ def test_forgetting_names_the_backups_that_are_left(server: ServerProcess) -> No
     )
 
     assert f"left in backups, which are never changed: remove {path.name} from" in done.stderr
+
+
+MAIL = "ann@example.com"
+CUSTOMERS = "SELECT session_id, customer_id FROM spans ORDER BY session_id"
+
+
+def forget_mail(server: ServerProcess) -> int:
+    done = subprocess.run(
+        [COMMAND, "forget", "--customer", MAIL, "--url", server.url, "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=environment(),
+    )
+    return int(dict(json.loads(done.stdout)["rows"])["spans"])
+
+
+@pytest.mark.parametrize("is_key_kept", [True, False], ids=["with the key", "without it"])
+def test_the_privacy_key_is_in_no_backup_and_pseudonyms_meet_only_with_it(tmp_path: Path, is_key_kept: bool) -> None:
+    policy = ("--privacy", '{"*": {"redact": ["email"]}}')
+    server, restored = ServerProcess(tmp_path / "data", *policy), ServerProcess(tmp_path / "restored", *policy)
+    try:
+        server.start()
+        assert server.post("/v1/traces", flat_trace("config", "before", customer_id=MAIL))[0] == 200
+        path = backup("--url", server.url)
+        server.kill()
+        assert list(path.rglob("privacy.key*")) == []
+        shutil.copytree(path, restored.data_dir)
+        if is_key_kept:
+            shutil.copy(server.data_dir / "privacy.key", restored.data_dir)
+
+        restored.start()
+        assert restored.post("/v1/traces", flat_trace("config", "after", customer_id=MAIL))[0] == 200
+
+        after, before = (row["customer_id"] for row in restored.sql(CUSTOMERS))
+        assert (after == before) == is_key_kept
+        assert ("privacy.key was not there and is new" in restored.log()) != is_key_kept
+        assert forget_mail(restored) == (2 if is_key_kept else 1)
+        assert len(restored.sql(CUSTOMERS)) == (0 if is_key_kept else 1)
+    finally:
+        server.stop()
+        restored.stop()

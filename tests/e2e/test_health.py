@@ -17,6 +17,7 @@ import grpc
 import pytest
 from client_messages import PROTOBUF, export_request, grpc_channel, span
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from metrics_scrape import scrape
 from server_process import ServerProcess
@@ -251,6 +252,31 @@ def test_who_watches_does_not_hold_up_the_end(tmp_path: Path, started: Callable[
         assert time.monotonic() - began_s < 6
         assert watcher.ended.wait(5)
         assert watcher.told == [SERVING, NOT_SERVING]
+
+
+def test_who_asks_for_a_description_does_not_hold_up_the_end_either(
+    tmp_path: Path, started: Callable[..., ServerProcess]
+) -> None:
+    server = started(tmp_path / "data")
+    ending = threading.Event()
+
+    def requests() -> Iterator[reflection_pb2.ServerReflectionRequest]:
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+        ending.wait(30)
+
+    with grpc_channel(server.grpc) as channel:
+        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(requests(), timeout=30)
+        assert next(call).HasField("list_services_response")
+        began_s = time.monotonic()
+
+        assert server.terminate() == 0
+
+        assert time.monotonic() - began_s < 6
+        with pytest.raises(grpc.RpcError) as caught:
+            next(call)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        ending.set()
+    assert "Traceback" not in server.log()
 
 
 def test_every_line_of_the_log_is_json(tmp_path: Path, started: Callable[..., ServerProcess]) -> None:

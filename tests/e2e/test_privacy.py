@@ -202,6 +202,43 @@ def test_a_customer_whose_id_is_redacted_can_be_forgotten_by_it(server: ServerPr
     assert server.sql("SELECT count(*) AS n FROM spans") == [{"n": 0}]
 
 
+def forget(data_dir: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, "forget", "--customer", MAIL, "--data-dir", data_dir, "--json", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=environment(),
+    )
+
+
+def test_without_a_server_too_where_the_policy_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "fallom.toml"
+    config.write_text('[privacy.default]\nredact = ["email"]\n')
+    server = ServerProcess(tmp_path / "data", "--config", str(config)).start()
+    assert server.post("/v1/traces", flat_trace(customer_id=MAIL))[0] == 200
+    server.kill()
+
+    without = forget(server.data_dir)
+    key = (server.data_dir / "privacy.key").rename(tmp_path / "key")
+    keyless = forget(server.data_dir, "--config", config)
+    config.write_text(f'privacy_key_file = "{key}"\n{config.read_text()}')
+    done = forget(server.data_dir, "--config", config)
+
+    assert ["spans", 0] in json.loads(without.stdout)["rows"]
+    assert "name the server's settings by --config" in without.stderr
+    assert (keyless.returncode, "without the key that they were made with" in keyless.stderr) == (1, True)
+    assert not (server.data_dir / "privacy.key").exists()
+    assert done.returncode == 0, done.stderr
+    assert ["spans", 1] in json.loads(done.stdout)["rows"]
+    server = ServerProcess(server.data_dir, "--config", str(config)).start()
+    try:
+        assert server.sql("SELECT count(*) AS n FROM spans") == [{"n": 0}]
+    finally:
+        server.stop()
+
+
 def test_a_policy_that_can_t_be_meant_ends_the_start(tmp_path: Path) -> None:
     (tmp_path / "fallom.toml").write_text('[privacy.default]\nredact = ["e-mail"]\n')
 

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from collector_inputs import flat_trace
@@ -14,13 +15,14 @@ from server_process import ServerProcess
 
 pytestmark = pytest.mark.e2e
 
-HEAD_S, BODY_S, CONNECTIONS = 1.0, 1.0, 1_200
+HEAD_S, BODY_S, RATE, CONNECTIONS = 1.0, 1.0, 100, 1_200
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     limits = ("--http-head-timeout-s", f"{HEAD_S}", "--http-body-timeout-s", f"{BODY_S}")
-    found = ServerProcess(tmp_path_factory.mktemp("slow") / "data", *limits, "--http-connections-max", f"{CONNECTIONS}")
+    limits += ("--http-body-bytes-per-s-min", f"{RATE}", "--http-connections-max", f"{CONNECTIONS}")
+    found = ServerProcess(tmp_path_factory.mktemp("slow") / "data", *limits)
     yield found.start()
     found.stop()
 
@@ -78,6 +80,39 @@ def test_a_body_that_stops_is_not_waited_for(server: ServerProcess) -> None:
         connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
 
         assert until_closed(connection).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("at_once", [1, 5_000], ids=["from the start", "after much at once"])
+def test_a_body_that_drips_is_not_waited_for_either(server: ServerProcess, at_once: int) -> None:
+    began_s = time.monotonic()
+    with connect(server) as connection:
+        connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + b" " * at_once)
+        drip(connection, b" " * 300, 0.1)
+
+    # At 10 bytes a second all of this would be half a minute.
+    assert BODY_S <= time.monotonic() - began_s < BODY_S + 8
+
+
+@pytest.mark.parametrize(
+    ("begin", "endless"), [(b"1;", b"x=1;"), (b"0\r\n", b"X-A: b\r\n")], ids=["extensions", "trailers"]
+)
+def test_a_body_s_framing_that_never_ends_is_not_waited_for(tmp_path: Path, begin: bytes, endless: bytes) -> None:
+    limits = ("--body-bytes-max", "1024", "--http-body-bytes-per-s-min", "1024", "--http-body-timeout-s", "1")
+    server = ServerProcess(tmp_path / "data", *limits).start()
+    began_s = time.monotonic()
+    try:
+        with connect(server) as connection:
+            connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + begin)
+            while time.monotonic() - began_s < 20:
+                try:
+                    connection.sendall(endless * 50)
+                except OSError:
+                    break
+                time.sleep(0.05)
+    finally:
+        server.stop()
+
+    assert time.monotonic() - began_s < 10
 
 
 def test_a_body_that_comes_slowly_is_taken(server: ServerProcess) -> None:

@@ -3,49 +3,27 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from certificates import Authority
 from collector_inputs import export, span
 from server_process import COMMAND, ServerProcess, environment
 
 pytestmark = pytest.mark.e2e
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-
-
-class Authority:
-    """A CA of its own, and certificates that it signs."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        folder.mkdir()
-        self.path = folder / "ca.pem"
-        self._run(
-            "req", "-x509", *_NEW_KEY, "-keyout", "ca.key", "-out", "ca.pem", "-subj", f"/CN={name}", "-days", "2"
-        )
-
-    def sign(self, name: str) -> tuple[Path, Path]:
-        """Return certificate and key of a name, for 127.0.0.1."""
-        (self._folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-        self._run("req", *_NEW_KEY, "-keyout", f"{name}.key", "-out", "request", "-subj", f"/CN={name}")
-        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-days", "2")
-        self._run("x509", "-req", "-in", "request", "-out", f"{name}.pem", *signing)
-        return self._folder / f"{name}.pem", self._folder / f"{name}.key"
-
-    def _run(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self._folder, check=True, capture_output=True)
-
-
-_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 @pytest.fixture
@@ -114,14 +92,103 @@ def test_both_ports_speak_tls_and_nothing_else(server: TlsServer, authority: Aut
         channel.unary_unary(EXPORT)(b"", timeout=5)
 
 
-@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-def test_what_is_older_than_tls_1_2_is_refused(server: TlsServer, authority: Authority) -> None:
-    old = context(authority)
-    old.set_ciphers("ALL:@SECLEVEL=0")
-    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+def speaking(authority: Authority, version: ssl.TLSVersion, protocol: str) -> ssl.SSLContext:
+    made = context(authority)
+    # Else the client itself would refuse what is old, and nothing would be seen of the server.
+    made.set_ciphers("ALL:@SECLEVEL=0")
+    made.minimum_version = made.maximum_version = version
+    made.set_alpn_protocols([protocol])
+    return made
 
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        common_name(server, old)
+
+def handshake(address: str, client: ssl.SSLContext) -> tuple[str | None, str | None]:
+    """Return the version and the protocol that were agreed on."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    plain = socket.create_connection((host, int(port)), 10)
+    with plain, client.wrap_socket(plain, server_hostname=host) as wrapped:
+        return wrapped.version(), wrapped.selected_alpn_protocol()
+
+
+each_port = pytest.mark.parametrize(("port", "protocol"), [("http", "http/1.1"), ("grpc", "h2")])
+
+
+def address(server: TlsServer, port: str) -> str:
+    return server.process.url if port == "http" else server.process.grpc
+
+
+@each_port
+def test_tls_1_2_and_1_3_are_spoken(server: TlsServer, authority: Authority, port: str, protocol: str) -> None:
+    for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+        assert handshake(address(server, port), speaking(authority, version, protocol)) == (name, protocol)
+
+
+@each_port
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_what_is_older_than_tls_1_2_is_refused(
+    server: TlsServer, authority: Authority, port: str, protocol: str
+) -> None:
+    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+        # By the server, which closes or says so: a client that can't speak it would say NO_PROTOCOLS_AVAILABLE.
+        with pytest.raises((ssl.SSLError, ConnectionError), match=r"UNEXPECTED_EOF|ALERT_PROTOCOL_VERSION|reset"):
+            handshake(address(server, port), speaking(authority, version, protocol))
+
+
+@each_port
+def test_a_handshake_that_does_not_come_is_not_waited_for(
+    tmp_path: Path, authority: Authority, port: str, protocol: str
+) -> None:
+    server = TlsServer(tmp_path, authority.sign("server"), "--http-head-timeout-s", "1")
+    began_s = time.monotonic()
+    try:
+        host, _, number = address(server, port).rpartition("/")[2].rpartition(":")
+        with socket.create_connection((host, int(number)), 30) as silent:
+            silent.sendall(b"\x16\x03\x01")
+
+            assert silent.recv(100) == b""
+    finally:
+        server.process.stop()
+    # gRPC's is fixed, ten seconds.
+    assert time.monotonic() - began_s < (8 if port == "http" else 20)
+
+
+def connect(server: TlsServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), 10)
+
+
+def test_connections_in_handshake_are_under_the_limit(tmp_path: Path, authority: Authority) -> None:
+    server = TlsServer(tmp_path, authority.sign("server"), "--http-connections-max", "20", "--http-head-timeout-s", "2")
+    try:
+        with ExitStack() as open_ones:
+            silent = [open_ones.enter_context(connect(server)) for _ in range(25)]
+            time.sleep(0.5)
+            ended = select.select(silent, [], [], 0)[0]
+
+            assert len(ended) == 5
+            with pytest.raises((urllib.error.URLError, ConnectionError)):
+                over_http(server, context(authority))
+        time.sleep(0.5)
+        assert [over_http(server, context(authority)) for _ in range(30)] == [200] * 30
+    finally:
+        server.process.stop()
+
+
+@each_port
+def test_with_a_client_ca_a_handshake_needs_a_certificate(
+    tmp_path: Path, authority: Authority, port: str, protocol: str
+) -> None:
+    clients = Authority(tmp_path / "clients", "clients")
+    pair = clients.sign("client")
+    server = TlsServer(tmp_path, authority.sign("server"), "--tls-client-ca", clients.path)
+    # In TLS 1.2 the client learns it in the handshake itself.
+    version = ssl.TLSVersion.TLSv1_2
+    try:
+        known = speaking(authority, version, protocol)
+        known.load_cert_chain(*pair)
+        assert handshake(address(server, port), known) == ("TLSv1.2", protocol)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            handshake(address(server, port), speaking(authority, version, protocol))
+    finally:
+        server.process.stop()
 
 
 def test_a_certificate_is_renewed_without_a_restart(server: TlsServer, authority: Authority) -> None:

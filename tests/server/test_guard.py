@@ -1,11 +1,14 @@
 """Who may speak to a server without keys."""
 
 import pytest
+from google.protobuf.json_format import Parse
+from google.rpc.status_pb2 import Status
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from collector.component import CollectorError
 from server.guard import LocalGuard
 
 
@@ -39,3 +42,18 @@ def test_a_page_of_another_site_is_refused(client: TestClient, origin: str) -> N
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:4318", "http://localhost:3000", "https://traces.example"])
 def test_a_page_of_this_machine_or_an_allowed_name_is_not(client: TestClient, origin: str) -> None:
     assert client.post("/", headers={"Origin": origin}).status_code == 200
+
+
+@pytest.mark.parametrize("media_type", ["application/x-protobuf", "application/json", "text/plain"])
+def test_a_refusal_on_otlp_s_paths_is_a_status_and_each_is_counted(media_type: str) -> None:
+    counted: list[CollectorError] = []
+    client = TestClient(LocalGuard(Starlette(), [], on_refusal=counted.append), base_url="http://evil.example")
+
+    answer = client.post("/v1/traces", headers={"Content-Type": media_type})
+
+    is_protobuf = media_type == "application/x-protobuf"
+    status = Status.FromString(answer.content) if is_protobuf else Parse(answer.content, Status())
+    assert (answer.status_code, status.code) == (403, 7)
+    assert "Host" in status.message
+    assert answer.headers["content-type"] == (media_type if is_protobuf else "application/json")
+    assert [error.reason for error in counted] == ["permission_denied"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -209,6 +210,23 @@ def test_while_the_database_cannot_be_read_the_keys_read_before_count(
     assert not is_admitted(ring, "")
     time.sleep(0.1)
     assert caplog.text.count("the disk is gone") == 1
+    assert ring.warnings() == ("the API keys can't be read, those read before count; the server's log says why",)
+
+
+def test_a_reading_that_hangs_is_a_warning(
+    keys: ApiKeys, ring_of: Callable[..., KeyRing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_ring, "REFRESH_S", 0.01)
+    monkeypatch.setattr(key_ring, "READ_S_MAX", 0.2)
+    ring = ring_of()
+    answering = threading.Event()
+    monkeypatch.setattr(ring._keys, "stamp", lambda: answering.wait(SEEN_S_MAX) and ring._stamp)
+    ring.start()
+
+    until(lambda: "could not be read for" in "".join(ring.warnings()))
+
+    answering.set()
+    until(lambda: not ring.warnings())
 
 
 def test_what_is_left_of_a_rate_outlives_a_change_of_other_keys(keys: ApiKeys, ring_of: Callable[..., KeyRing]) -> None:

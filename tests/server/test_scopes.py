@@ -26,7 +26,9 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
 def paths_of(parts: Parts) -> set[str]:
     """Return every path that the server answers: the receivers', the API's, and what stands beside the API."""
     receivers = parts.app._app
-    api = receivers._app
+    api = receivers
+    while not hasattr(api, "routes"):
+        api = api._app
     beside = {route.path for route in api.routes if hasattr(route, "path")}
     return {*receivers._handlers, *api.openapi()["paths"], *beside}
 

@@ -11,6 +11,8 @@ from registry_documents import config, prompt, prompt_test
 from starlette.testclient import TestClient
 
 from analytics.api import errors, management, registry
+from storage.registry import changes
+from storage.registry import management as resources
 from storage.registry.registry import Registry
 
 
@@ -317,6 +319,21 @@ def test_a_list_is_told_in_pages(client: TestClient) -> None:
 
     assert [one["key"] for one in (*first["resources"], *rest["resources"])] == ["a", "b", "c"]
     assert rest["next"] is None
+
+
+def test_there_is_a_limit_of_resources_and_of_drafts(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "RESOURCES_MAX", 2)
+    monkeypatch.setattr(resources, "DRAFTS_MAX", 1)
+    for key in "ab":
+        put(client, f"/api/configs/{key}", config(key))
+
+    assert "at most 2 of them" in message(client.put("/api/configs/c", json=config("c")), 400)
+    assert "at most 2 of them" in message(client.post("/apply", json={"configs": [config("c")]}), 400)
+    assert [one["key"] for one in client.get("/configs").json()["configs"]] == ["a", "b"]
+    put(client, "/api/configs/a", config("a", 70))
+    put(client, "/api/configs/a/draft", config("a"))
+    put(client, "/api/configs/a/draft", config("a", 60))
+    assert "1 drafts, the limit" in message(client.put("/api/configs/b/draft", json=config("b")), 400)
 
 
 def test_a_key_may_hold_slashes(client: TestClient) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -218,3 +220,32 @@ def test_the_api_description_is_complete(client: TestClient) -> None:
         "/apply",
         "/api/export",
     }
+
+
+def test_a_client_costs_less_than_a_millisecond(client: TestClient) -> None:
+    apply(client, configs=[config(f"key-{number}") for number in range(100)])
+    costs_s = [_cost_s(client.app, "/configs") for _ in range(5)]
+
+    assert min(costs_s) < 0.001
+
+
+def _cost_s(app: Any, path: str) -> float:
+    """Return the CPU time of one answer, without the time of a client."""
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
+    statuses = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        statuses.append(message.get("status"))
+
+    async def ask() -> float:
+        began = time.process_time()
+        for _ in range(100):
+            await app({**scope, "state": {}}, receive, send)
+        return (time.process_time() - began) / 100
+
+    cost_s = asyncio.run(ask())
+    assert set(statuses) == {200, None}
+    return cost_s

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from analytics.experiments.arms import Experiment, experiment_of
+from fallom.assignment import assign
 from storage.registry.resources import ConfigVersion
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -67,3 +68,25 @@ def test_of_two_variants_with_one_model_the_hash_decides() -> None:
 
     assert [experiment.arm_of_model("m", s) for s in sessions] == [experiment.arm_of_hash(s) for s in sessions]
     assert experiment.arm_of_model("other", "s-1") is None
+
+
+def test_versions_that_deal_otherwise_are_of_another_epoch() -> None:
+    salted, reseeded = even(hash_version=2), even(hash_version=2, seed="b")
+    fewer = even(hash_version=2, traffic=10)
+
+    assert made(even(), salted, reseeded, fewer, even(hash_version=2, sticky_by="customer")).epoch == {5}
+    assert made(even(), even(hash_version=1, traffic=100)).epoch == {1, 2}
+
+
+def test_the_arm_of_a_hash_is_that_of_the_assignment_and_who_is_outside_of_the_traffic_has_none() -> None:
+    body = even(hash_version=2, seed="b", traffic=60, sticky_by="customer")
+    experiment = made(body)
+
+    for number in range(200):
+        expected = assign({"key": "key", **body}, f"s{number}", customer_id=f"c{number}")
+        found = experiment.arm_of_hash(f"s{number}", f"c{number}")
+        assert found == (None if expected.reason == "outside_traffic" else expected.variant_index)
+
+
+def test_the_traffic_changes_no_share_of_those_who_take_part() -> None:
+    assert [arm.share for arm in made(even(hash_version=2, traffic=60)).arms] == [0.5, 0.5]

@@ -13,7 +13,14 @@ from collector.privacy.redactor import Redactor
 HASH = KeyedHash(b"k" * 32, "p")
 ALL = Redactor([pattern.name for pattern in PATTERNS], {}, HASH)
 TRUE = {
-    "email": ["john@example.com", "j.o'neil+news@mail.example.co.uk", "jörg@müller.de", "a_b@x-y.io"],
+    "email": [
+        "john@example.com",
+        "j.o'neil+news@mail.example.co.uk",
+        "jörg@müller.de",
+        "a_b@x-y.io",
+        "john%40example.com",
+        "john＠example.com",
+    ],
     "phone": [
         "+49 30 1234567",
         "+49 (0)30 123-4567",

@@ -57,6 +57,19 @@ def test_keys_numbers_and_bytes_are_searched() -> None:
     assert base64.b64decode(new["b"]["$bytes"]) == b"\xff [email]"
 
 
+@pytest.mark.parametrize(
+    ("value", "new"),
+    [
+        (4111111111111111.0, "[payment_card]"),
+        (4111111111111112.0, 4111111111111112.0),
+        (4111111111111111.5, 4111111111111111.5),
+        (float("1e300"), float("1e300")),
+    ],
+)
+def test_a_double_that_is_a_whole_number_is_searched(value: float, new: object) -> None:
+    assert REDACTOR.value({"n": [value]}) == {"n": [new]}
+
+
 def test_keys_that_become_alike_are_all_kept() -> None:
     assert REDACTOR.value({"a@b.de": 1, "c@d.de": 2}) == {"$kvlist": [["[email]", 1], ["[email]", 2]]}
 

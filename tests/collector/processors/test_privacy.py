@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from collector_inputs import any_values, batch, decode, export, flat_trace, span
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -313,3 +315,51 @@ def test_in_a_large_batch_only_the_rows_that_hold_something_change(size: int) ->
 
     expected = [text and ("mail [email]" if "@" in text else text) for text in texts]
     assert new["input"].to_pylist() == new["name"].to_pylist() == expected
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_behind_the_null_of_an_emptied_column_nothing_is_left(rows: int) -> None:
+    attributes = {"session.id": MARK, "user.id": MARK, "gen_ai.request.model": "m"}
+    spans = decode(export(*(span(attributes) for _ in range(rows))), Format.OTLP_PROTOBUF).decoded.rows
+    assert MARK.encode() in spans.serialize().to_pybytes()
+
+    found = privacy(deny=["session.id", "user.id"])("spans", spans)
+
+    assert MARK.encode() not in found.serialize().to_pybytes()
+
+
+def event(body: str) -> bytes:
+    request = ExportLogsServiceRequest()
+    record = (
+        request.resource_logs.add()
+        .scope_logs.add()
+        .log_records.add(
+            event_name="gen_ai.user.message",
+            trace_id=b"t" * 16,
+            span_id=b"s" * 8,
+            time_unix_nano=1_795_262_400_000_000_000,
+        )
+    )
+    record.body.string_value = body
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize("deny", [[], ["fallom.kind"]], ids=["all there", "what tells it denied"])
+def test_an_event_s_id_is_keyed_and_a_retry_has_the_same(deny: list[str]) -> None:
+    sent = decode(event(MARK), Format.LOGS_PROTOBUF).decoded.rows["span_id"][0].as_py()
+    policy = {"content": "drop", "deny": deny}
+
+    first, again = (applied(event(MARK), Format.LOGS_PROTOBUF, **policy) for _ in range(2))
+    other = applied(event("else"), Format.LOGS_PROTOBUF, **policy)
+
+    assert re.fullmatch("[0-9a-f]{16}", first["span_id"])
+    assert first["span_id"] == again["span_id"]
+    assert len({sent, first["span_id"], other["span_id"]}) == 3
+    assert (first["trace_id"], first["parent_span_id"]) == ((b"t" * 16).hex(), (b"s" * 8).hex())
+
+
+@pytest.mark.parametrize("attributes", [{}, {"fallom.kind": "event"}])
+def test_a_span_keeps_the_id_that_it_was_sent_with(attributes: dict[str, str]) -> None:
+    row = applied(export(span(attributes)), Format.OTLP_PROTOBUF, content="drop")
+
+    assert row["span_id"] == decode(export(span(attributes)), Format.OTLP_PROTOBUF).decoded.rows["span_id"][0].as_py()

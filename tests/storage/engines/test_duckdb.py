@@ -16,7 +16,7 @@ from schemas.exposures import EXPOSURES
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
 from schemas.tables import TABLES
-from storage.engines.duckdb import Answer
+from storage.engines.answer_limits import Answer
 from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
 from storage.rollup import session_rollup
 
@@ -299,6 +299,33 @@ def test_an_answer_is_cut_at_its_bytes(parts: Parts) -> None:
 
     assert answer.truncated
     assert answer.rows.num_rows < 100_000
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT range(1000000)",
+        "SELECT [NULL FOR x IN range(1000000)]",
+        "SELECT [true FOR x IN range(1000000)]",
+        "SELECT MAP {1: [{'a': [NULL FOR x IN range(1000000)]}]}",
+        "SELECT repeat('x', 2000000)",
+        "SELECT 1, 2, range(1000000) UNION ALL SELECT 1, 2, []",
+    ],
+)
+def test_a_row_that_is_larger_than_the_limit_is_cut_too(parts: Parts, statement: str) -> None:
+    answer = ask(parts, statement, rows_max=10, bytes_max=1 << 20)
+
+    assert answer.truncated
+    assert answer.rows.nbytes <= 1 << 20
+    assert answer.rows.num_rows <= 1
+
+
+@pytest.mark.parametrize("value", ["NULL", "true", "1", "[NULL, NULL]", "MAP {1: true}", "{'a': NULL}"])
+def test_values_that_take_no_bytes_count(parts: Parts, value: str) -> None:
+    answer = ask(parts, f"SELECT {value} FROM range(100000)", rows_max=10**9, bytes_max=1 << 20)
+
+    assert answer.truncated
+    assert 1_000 < answer.rows.num_rows <= (1 << 20) // 32
 
 
 def test_a_users_statement_ends_when_it_is_interrupted(parts: Parts) -> None:

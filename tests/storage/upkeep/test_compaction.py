@@ -17,6 +17,7 @@ from lake_parts import exposure_rows, span_rows
 from upkeep_lake import NOW, TODAY, UpkeepLake, day
 
 from schemas.exposures import EXPOSURES
+from schemas.log_records import LOG_RECORDS
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
 from storage import transaction_log
@@ -383,3 +384,14 @@ def test_a_damaged_file_that_is_not_read_by_rows_is_left_out_too(
 
     assert compact(lake.rewriter, EXPOSURES, NOW) == FILES_A_MERGE
     assert lake.file_count(EXPOSURES) == 2
+
+
+def test_log_records_that_were_sent_twice_are_one_when_their_files_are_merged(lake: UpkeepLake) -> None:
+    for number in range(FILES_A_MERGE):
+        row = {"project": "p", "date": TODAY, "content_hash": number // 2}
+        lake.commit(LOG_RECORDS, pa.RecordBatch.from_pylist([row], schema=LOG_RECORDS.schema))
+
+    compact(lake.rewriter, LOG_RECORDS, NOW)
+
+    assert lake.file_count(LOG_RECORDS) == 1
+    assert sorted(lake.rows(LOG_RECORDS)["content_hash"].to_pylist()) == [0, 1, 2, 3]

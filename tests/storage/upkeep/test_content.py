@@ -11,6 +11,7 @@ import pytest
 from lake_parts import span_rows
 from upkeep_lake import NOW, TODAY, UpkeepLake, day
 
+from schemas.log_records import LOG_RECORDS
 from schemas.spans import SPANS
 from storage.upkeep.compaction import FILES_A_MERGE, compact
 from storage.upkeep.content import remove_old_content, without_content
@@ -139,3 +140,34 @@ def test_of_a_list_that_a_client_made_look_like_pairs_only_pairs_stay(item: Any)
     kept = stripped(attributes=json.dumps({"$kvlist": [item, ["tenant", "acme"]]}))["attributes"]
 
     assert json.loads(kept) == {"$kvlist": [["tenant", "acme"]]}
+
+
+LOGS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"body": SAID, "event_name": "gen_ai.user.message", "attributes": json.dumps({"content": SAID})}, {}),
+    ({"body": json.dumps({"content": SAID}), "body_type": "kvlist", "event_name": "gen_ai.other"}, {}),
+    (
+        {"body": json.dumps({"gen_ai.prompt": SAID, "a": 1}), "body_type": "kvlist"},
+        {"body": '{"a":1}', "body_type": "kvlist"},
+    ),
+    ({"attributes": json.dumps({"input.value": SAID, "a": 1})}, {"attributes": '{"a":1}'}),
+    ({"body": "a line", "body_type": "string"}, {"body": "a line", "body_type": "string"}),
+    ({"body": "{no JSON", "body_type": "string"}, {"body": "{no JSON", "body_type": "string"}),
+]
+
+
+def test_of_log_records_the_messages_go_and_all_else_stays(lake: UpkeepLake) -> None:
+    rows = [{"date": day(8), "severity_text": str(number)} | row for number, (row, _) in enumerate(LOGS)]
+    lake.commit(LOG_RECORDS, pa.RecordBatch.from_pylist(rows, schema=LOG_RECORDS.schema))
+    new = {"date": TODAY, "event_name": "gen_ai.user.message", "body": SAID, "severity_text": "new"}
+    lake.commit(LOG_RECORDS, pa.RecordBatch.from_pylist([new], schema=LOG_RECORDS.schema))
+
+    rewritten = remove_old_content(lake.rewriter, days=7, today=TODAY)
+    again = remove_old_content(lake.rewriter, days=7, today=TODAY)
+
+    found = {row["severity_text"]: row for row in lake.rows(LOG_RECORDS).to_pylist()}
+    assert (rewritten, again) == (1, 0)
+    assert found.pop("new")["body"] == SAID
+    assert SAID not in str(found)
+    for number, (_, expected) in enumerate(LOGS):
+        assert {name: found[str(number)][name] for name in expected} == expected
+    assert found["0"]["event_name"] == "gen_ai.user.message"

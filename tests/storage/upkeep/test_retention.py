@@ -10,6 +10,8 @@ import pytest
 from upkeep_lake import NOW, TODAY, UpkeepLake, day
 
 from schemas.exposures import EXPOSURES
+from schemas.log_records import LOG_RECORDS
+from schemas.metric_points import METRIC_POINTS
 from schemas.metrics import METRICS
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
@@ -69,3 +71,13 @@ def test_nothing_is_committed_where_nothing_is_old(lake: UpkeepLake) -> None:
     drop_old_days(lake.rewriter, days=7, today=TODAY)
 
     assert [lake.lake.snapshot(table, "w").version for table in (SPANS, METRICS)] == versions
+
+
+@pytest.mark.parametrize("table", [LOG_RECORDS, METRIC_POINTS], ids=lambda table: table.name)
+def test_log_records_and_data_points_lose_whole_days(lake: UpkeepLake, table: pa.Table) -> None:
+    days = [day(days_ago) for days_ago in (0, 6, 7, 8, 30)]
+    lake.commit(table, pa.RecordBatch.from_pylist([{"date": each} for each in days], schema=table.schema))
+
+    drop_old_days(lake.rewriter, days=7, today=TODAY)
+
+    assert sorted(lake.rows(table)["date"].to_pylist()) == [day(7), day(6), day(0)]

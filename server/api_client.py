@@ -1,7 +1,6 @@
-"""Asking a running server, for commands that are given its URL."""
+"""Asks a running server, as the commands with ``--url`` do."""
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -12,13 +11,13 @@ TIMEOUT_S = 120
 
 
 def get(url: str, path: str, api_key: str | None, **options: Any) -> dict[str, Any]:
-    """Return what the server answers. Raises CommandError where it can't be reached, or refuses."""
-    return _request("GET", url, path, api_key, **options)
+    """Return what the server answers. Raises CommandError likewise."""
+    return request("GET", url, path, api_key, **options)
 
 
 def post(url: str, path: str, content: object, api_key: str | None, **options: Any) -> dict[str, Any]:
     """Return what the server answers to a JSON body. Raises CommandError likewise."""
-    return _request("POST", url, path, api_key, json=content, **options)
+    return request("POST", url, path, api_key, json=content, **options)
 
 
 def refuse_project(url: str | None, project: str | None) -> None:
@@ -27,13 +26,12 @@ def refuse_project(url: str | None, project: str | None) -> None:
         raise CommandError("project: with --url the project is that of the key; leave --project out")
 
 
-def _request(
-    method: str, url: str, path: str, api_key: str | None, headers: Mapping[str, str] | None = None, **options: Any
-) -> dict[str, Any]:
+def request(method: str, url: str, path: str, api_key: str | None, **options: Any) -> dict[str, Any]:
+    """Return the JSON object that the server answers. Raises CommandError, with the server's own words."""
     key = api_key or os.environ.get("FALLOM_API_KEY")
-    sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        response = httpx.request(method, url.rstrip("/") + path, headers=sent, timeout=TIMEOUT_S, **options)
+        response = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=TIMEOUT_S, **options)
     except httpx.HTTPError as error:
         raise CommandError(f"{url} can't be reached: {error}") from error
     except httpx.InvalidURL as error:

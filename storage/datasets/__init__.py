@@ -1,0 +1,1 @@
+"""Datasets: versions of entries, in the registry's database."""
