@@ -105,9 +105,9 @@ def _asked(body: bytes) -> AssignRequest:
 
 async def _config(configs: KnownConfigs, caller: str, asked: AssignRequest) -> ServedConfig:
     latest = configs.latest_version(caller, asked.config_key)
-    if latest is None:
-        raise ApiError(404, "not_found", f"unknown config {asked.config_key!r}", "config_key")
     version = asked.version or latest
+    if version is None:
+        raise ApiError(404, "not_found", f"no config {asked.config_key!r} is in use", "config_key")
     found = configs.remembered(caller, asked.config_key, version)
     try:
         # Of an older version the database is asked, once.

@@ -163,9 +163,10 @@ class Registry:
         return self._current().project(project).get("config", key) is not None
 
     def latest_version(self, project: str, key: str) -> int | None:
-        """Return the number of a config's latest version, from memory; None if there is none."""
-        latest = self._current().project(project).get("config", key)
-        return None if latest is None else latest.version
+        """Return the number of a config's latest version, from memory; None if there is none, or it is archived."""
+        known = self._current().project(project)
+        latest = known.get("config", key)
+        return None if latest is None or ("config", key) in known.archived else latest.version
 
     def prompts(self, project: str) -> list[dict[str, Any]]:
         """Return every prompt: ``{key, version, system_prompt, user_template}``, by key, after older ones pinned."""

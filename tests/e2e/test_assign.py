@@ -141,6 +141,16 @@ def test_a_version_may_be_pinned(server: ServerProcess) -> None:
     assert (pinned["model"], pinned["config_version"]) == ("old", 1)
 
 
+def test_of_a_config_that_is_archived_only_a_pinned_version_is_assigned(server: ServerProcess) -> None:
+    server.define({"configs": [{"key": "c", "variants": EVEN}]})
+    status, _, answer = server.request("POST", "/api/configs/c/archive", b"{}", {"Content-Type": "application/json"})
+    assert status == 200, answer
+
+    assert refused(server, config_key="c", session_id="s") == (404, "config_key")
+    assert server.post("/ofrep/v1/evaluate/flags/c", {"context": {"targetingKey": "s"}})[0] == 404
+    assert asked(server, config_key="c", session_id="s", version=1)["config_version"] == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "refusal"),
     [

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from storage.registry import document
-from storage.registry.advice import collisions
+from storage.registry.advice import collisions as collisions_of
 from storage.registry.registry import Registry
-
-
-def told(*configs: dict[str, Any]) -> dict[str, str]:
-    return collisions((each["key"], each) for each in configs)
 
 
 def config(key: str, *weights: float, **more: Any) -> dict[str, Any]:
     return {"key": key, "variants": [{"model": str(i), "weight": weight} for i, weight in enumerate(weights)], **more}
 
 
+def collisions(configs: list[dict[str, Any]]) -> dict[str, str]:
+    return collisions_of((each["key"], each) for each in configs)
+
+
 def test_two_live_tests_of_the_unsalted_hash_are_each_told_of_the_other() -> None:
-    found = told(config("one", 50, 50), config("two", 90, 10))
+    found = collisions([config("one", 50, 50), config("two", 90, 10)])
 
     assert found.keys() == {"one", "two"}
     assert "'two'" in found["one"]
@@ -39,11 +39,11 @@ def test_two_live_tests_of_the_unsalted_hash_are_each_told_of_the_other() -> Non
     ],
 )
 def test_a_salted_test_and_one_that_is_concluded_collide_with_nothing(other: dict[str, Any]) -> None:
-    assert told(config("one", 50, 50), other) == {}
+    assert collisions([config("one", 50, 50), other]) == {}
 
 
 def test_of_many_others_some_are_named_and_all_counted() -> None:
-    found = told(*(config(f"t{number}", 50, 50) for number in range(8)))
+    found = collisions([config(f"t{number}", 50, 50) for number in range(8)])
 
     assert "'t1', 't2', 't3', 't4', 't5' and 2 more" in found["t0"]
 
