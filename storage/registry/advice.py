@@ -10,7 +10,9 @@ from schemas.api.registry import Config, Prompt, PromptTest
 from storage.registry.percentages import percentages
 
 NAMED_MAX = 5
-ACTIONS = frozenset({"archive", "diff", "draft", "publish", "restore", "rollback", "versions"})
+ACTIONS = frozenset(
+    {"archive", "conclude", "diff", "draft", "publish", "restore", "rollback", "rollout", "stop", "versions"}
+)
 """The last part of the management API's paths."""
 
 
