@@ -104,6 +104,7 @@ DECODERS: dict[Format, Decoder] = {
     Format.METRICS: partial(decode_rows, "metrics", metrics.decode),
     Format.EXPOSURE: partial(decode_rows, "exposures", exposures.decode),
     Format.EVALUATION: evaluations.decode,
+    Format.ASSIGNMENT: partial(decode_rows, "exposures", exposures.decode_assignment),
     Format.LOGS_PROTOBUF: partial(logs.decode, _LOGS_PROTOBUF),
     Format.LOGS_JSON: partial(logs.decode, _LOGS_JSON),
     Format.DATA_POINTS_PROTOBUF: partial(data_points.decode, _POINTS_PROTOBUF),

@@ -37,6 +37,7 @@ ITEMS: dict[Format, tuple[str, str]] = {
     Format.METRICS: ("metric_points", "fallom"),
     Format.EXPOSURE: ("exposures", "fallom"),
     Format.EVALUATION: ("evaluation_items", "fallom"),
+    Format.ASSIGNMENT: ("exposures", "fallom"),
 }
 ROUND_BYTES_MAX = 64 * 1024 * 1024
 DECODED_BYTES_ENOUGH = 128 * 1024 * 1024
@@ -56,11 +57,14 @@ class Pipeline:
         newest_receipt: Callable[[], int] = lambda: 0,
         privacy: TableProcessor | None = None,
         decoders: Mapping[Format, Decoder] = DECODERS,
+        recompute: TableProcessor | None = None,
     ) -> None:
         """Make a pipeline whose receipts are later than ``newest_receipt`` (µs since 1970) at its start.
 
-        ``privacy`` leaves of a table's rows what may be stored, before anything else is done with them.
+        ``recompute`` adds what has to be known of the rows as they came; then ``privacy`` leaves of them what may be
+        stored, before anything else is done with them.
         """
+        self._recompute = recompute
         self._privacy = privacy
         self._decoders = decoders
         self._newest_receipt = newest_receipt
@@ -192,7 +196,9 @@ class Pipeline:
             yield part
 
     def _processed(self, table: str, rows: pa.RecordBatch) -> pa.RecordBatch:
-        return process(table, rows if self._privacy is None else self._privacy(table, rows))
+        for processor in (self._recompute, self._privacy):
+            rows = rows if processor is None else processor(table, rows)
+        return process(table, rows)
 
     def _stored_first(self, also: Sequence[tuple[str, pa.RecordBatch]], part: "_Part") -> bool:
         """Store rows whose requests have others, which are answered with those; where that fails, answer so here."""

@@ -20,6 +20,7 @@ class Format(StrEnum):
     METRICS = "metrics"
     EXPOSURE = "exposure"
     EVALUATION = "evaluation"
+    ASSIGNMENT = "assignment"
     LOGS_PROTOBUF = "logs_protobuf"
     LOGS_JSON = "logs_json"
     DATA_POINTS_PROTOBUF = "data_points_protobuf"

@@ -39,6 +39,8 @@ PINS: dict[str, tuple[str, ...]] = {
     # 0.2.x wraps the provider's client itself; it installs the exporter without using it.
     "fallom-0.2.2": ("fallom==0.2.2", *TRANSPORT_PINS),
     "fallom-0.2.7": ("fallom==0.2.7", *TRANSPORT_PINS),
+    # OpenFeature, whose provider asks the server at each evaluation.
+    "openfeature": ("openfeature-provider-ofrep==0.3.0", "openfeature-sdk==0.10.0", "requests==2.34.2"),
     # OpenTelemetry's exporter of OTLP/JSON pins parts that the other exporters need in other versions.
     "otlp-json": ("opentelemetry-exporter-otlp-json-http==0.66b1", "opentelemetry-sdk==1.45.1"),
 }

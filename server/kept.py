@@ -1,8 +1,9 @@
-"""What is recognised of the log records and data points that the settings keep."""
+"""What is recognised, beside spans, where it is sent again: exposures, and what is kept of logs and metrics."""
 
 from collections.abc import Mapping
 
 from collector.window import RecentRows, SpanWindow
+from schemas.exposures import EXPOSURES
 from schemas.log_records import LOG_RECORDS
 from schemas.metric_points import METRIC_POINTS
 from schemas.table import Table
@@ -10,11 +11,15 @@ from server.settings import ServerSettings
 from storage.engines.duckdb import DuckDBEngine
 from storage.recent_spans import recent_rows
 
+# What falls out is stored again, and counted once all the same (docs/assignment.md).
+EXPOSURES_REMEMBERED = 250_000
+
 
 def recent_others(engine: DuckDBEngine, settings: ServerSettings) -> Mapping[str, RecentRows]:
     """Return by table what recognises rows that are sent again; none for what is not kept."""
     kept = ((LOG_RECORDS, settings.keep_logs), (METRIC_POINTS, settings.keep_metrics))
-    return {table.name: _recent(engine, table, settings.dedup_window_spans) for table, is_kept in kept if is_kept}
+    found = {table.name: _recent(engine, table, settings.dedup_window_spans) for table, is_kept in kept if is_kept}
+    return {EXPOSURES.name: _recent(engine, EXPOSURES, EXPOSURES_REMEMBERED), **found}
 
 
 def _recent(engine: DuckDBEngine, table: Table, rows_max: int) -> RecentRows:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from analytics import evaluations as evaluation_runs
 from analytics.api import (
+    assign,
     backups,
     customers,
     datasets,
@@ -19,6 +20,7 @@ from analytics.api import (
     evaluations,
     experiments,
     management,
+    ofrep,
     registry,
     sql,
     traces,
@@ -34,6 +36,7 @@ from collector.prometheus import PipelineMetrics
 from collector.receivers import evaluations_http, fallom_http, otlp_http
 from collector.receivers.http_paths import Handler, HttpPaths
 from collector.receivers.otlp_grpc import OtlpGrpcReceiver
+from collector.recompute import Recompute
 from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
@@ -53,6 +56,7 @@ from server.key_ring import BUSY_TIMEOUT_MS, KeyRing
 from server.openapi import describe_all
 from server.privacy import privacy_of
 from server.readiness import Readiness
+from server.recorder import ExposureRecorder
 from server.registry_place import registry_url_of
 from server.settings import ServerSettings
 from server.tls import tls_of
@@ -66,6 +70,7 @@ from storage.lake import Lake
 from storage.recent_spans import recent_spans
 from storage.registry.api_keys import ApiKeys, Rates
 from storage.registry.document import DOCUMENT_BYTES_MAX
+from storage.registry.known_configs import KnownConfigs
 from storage.registry.registry import Registry
 from storage.upkeep.upkeep import Upkeep
 
@@ -83,6 +88,7 @@ class Parts:
         registry_url = registry_url_of(data, settings.registry_url)
         self.registry = Registry(registry_url)
         self.datasets = Datasets(registry_url)
+        self.configs = KnownConfigs(self.registry)
         self.keys = KeyRing(
             ApiKeys(registry_url, busy_timeout_ms=BUSY_TIMEOUT_MS),
             rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
@@ -115,9 +121,11 @@ class Parts:
             newest_receipt=lambda: newest_receipt(self.engine),
             privacy=self.privacy,
             decoders=decoders(keep_logs=settings.keep_logs, keep_metrics=settings.keep_metrics),
+            recompute=Recompute(self.configs),
         )
         self.admission = Admission(settings.in_flight_bytes_max)
         self.replies = Replies(self.pipeline)
+        self.record = ExposureRecorder(self.replies, self.admission)
         self.tls = tls_of(settings)
         self.grpc = OtlpGrpcReceiver(
             self.replies,
@@ -223,6 +231,8 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.router.routes.extend(prometheus.routes(parts.metrics))
     app.include_router(registry.router(parts.registry))
     app.include_router(management.router(parts.registry))
+    app.include_router(assign.router(parts.configs, parts.record))
+    app.include_router(ofrep.router(parts.configs, parts.record))
     app.include_router(experiments.router(parts.engine, parts.registry))
     app.include_router(traces.router(parts.engine))
     bodies = BodyReader(settings.body_bytes_max)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from google.rpc.status_pb2 import Status
 from starlette.types import Scope
 
+from analytics.api import ofrep
 from collector.component import CollectorError, PermissionDeniedError, RateError, UnauthenticatedError
 from collector.http_answer import HttpAnswer, http_status, json_answer, retry_headers
 from collector.http_body import read_head
@@ -23,6 +24,10 @@ def refusal(scope: Scope, error: CollectorError) -> HttpAnswer:
     """Return the answer to a request that the key does not allow."""
     status = http_status(error)
     headers = retry_headers(error) | (_CHALLENGE if status == 401 else {})
+    if scope["path"].startswith(ofrep.PREFIX):
+        # The protocol has a status of its own for a rate that is spent: its clients then pause.
+        status = 429 if isinstance(error, RateError) else status
+        return json_answer(status, {"errorDetails": str(error)}, headers)
     if _is_otlp(scope):
         return _otlp_answer(scope, status, answers.status(error), headers)
     return json_answer(status, {"error": {"code": _CODES[type(error)], "message": str(error)}}, headers)

@@ -37,6 +37,10 @@ SCOPES: dict[str, Scopes] = {
     "/v1/metrics": INGEST,
     "/spans": INGEST,
     "/sessions": INGEST,
+    # A key that may fetch only must not store exposures.
+    "/assign": INGEST,
+    "/ofrep/v1/evaluate/flags": FETCH,
+    "/ofrep/v1/evaluate/flags/{key:path}": INGEST,
     "/configs": FETCH,
     "/configs/{key:path}/version/{version}": FETCH,
     "/prompts": FETCH,

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from server_process import ServerProcess
 
 PLACES = ("committed", "in_log", "deduplicated", "quarantined")
-TABLES = ("spans", "metrics", "exposures", "evaluation_items", "evaluation_scores")
+TABLES = ("spans", "metrics", "exposures")
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fallom.assignment import assign, effective_shares, targeted_variant, variant_keys, variant_list
+from fallom.assignment import (
+    assign,
+    effective_shares,
+    targeted_variant,
+    targeting_fields,
+    variant_keys,
+    variant_list,
+)
 from storage.registry.resources import ConfigVersion
-
-_DEALING = {"hash_version": 1, "seed": "", "traffic": 100, "sticky_by": "session"}
-"""What beside variants and targeting decides on a session's variant, each with its default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +29,14 @@ class Experiment:
     """A config under test, at one version.
 
     ``epoch`` holds the versions whose variants, weights, targeting and hash are the same as this one's: their sessions
-    were assigned alike and may be counted together. Sessions of other versions may not. ``dealing`` is the config as
-    served, without its targeting.
+    were assigned alike and may be counted together. Sessions of other versions may not. ``by_chance`` is the config
+    without its targeting.
     """
 
     key: str
     version: int
     arms: tuple[Arm, ...]
-    dealing: dict[str, Any]
+    by_chance: dict[str, Any]
     epoch: frozenset[int]
     known_versions: frozenset[int]
     targeting: dict[str, Any]
@@ -41,24 +45,27 @@ class Experiment:
     @property
     def has_unseen_targeting(self) -> bool:
         """Return whether who is targeted depends on more than the customer, which only the client knows."""
-        targets = [target.get("field") for target in self.targeting.get("individualTargets") or ()]
-        rules = self.targeting.get("rules") or ()
-        conditions = [condition.get("field") for rule in rules for condition in rule.get("conditions") or ()]
-        return any(field != "customerId" for field in (*targets, *conditions))
+        return not targeting_fields(self.targeting) <= {"customerId"}
+
+    @property
+    def needs_customers(self) -> bool:
+        """Return whether a session's arm depends on its customer."""
+        return bool(self.targeting) or self.by_chance.get("sticky_by") == "customer"
 
     def is_targeted(self, customer_id: str | None) -> bool:
         """Return whether the targeting, not chance, decides on this customer's sessions."""
         found = targeted_variant(self.targeting, customer_id, None)
         return found is not None and 0 <= found[0] < len(self.arms)
 
-    def arm_of_hash(self, session_id: str, customer_id: str | None = None) -> int:
-        """Return the index of the arm that the session's bucket, or that of its customer, falls to."""
-        return assign(self.dealing, session_id, customer_id=customer_id).variant_index
+    def arm_of_hash(self, session_id: str, customer_id: str | None = None) -> int | None:
+        """Return the index of the arm that the session's bucket falls to; None where it is outside of the test."""
+        found = assign(self.by_chance, session_id, customer_id=customer_id)
+        return None if found.reason == "outside_traffic" else found.variant_index
 
-    def arm_of_model(self, model: str, session_id: str) -> int | None:
+    def arm_of_model(self, model: str, session_id: str, customer_id: str | None = None) -> int | None:
         """Return the index of the arm that serves the model; of several the one that the hash gives."""
         candidates = [index for index, arm in enumerate(self.arms) if arm.model == model]
-        if len(candidates) > 1 and (hashed := self.arm_of_hash(session_id)) in candidates:
+        if len(candidates) > 1 and (hashed := self.arm_of_hash(session_id, customer_id)) in candidates:
             return hashed
         return candidates[0] if candidates else None
 
@@ -79,11 +86,9 @@ def experiment_of(key: str, versions: list[ConfigVersion], version: int | None =
         version=current.version,
         arms=tuple(
             Arm(arm_key, str(variant["model"]), share)
-            for arm_key, variant, share in zip(
-                keys, variants, _shares(weights, current.body.get("traffic", 100) / 100), strict=True
-            )
+            for arm_key, variant, share in zip(keys, variants, effective_shares(weights), strict=True)
         ),
-        dealing={"key": key, **{name: value for name, value in current.body.items() if name != "targeting"}},
+        by_chance={**current.body, "key": key, "targeting": None},
         epoch=frozenset(found.version for found in epoch),
         known_versions=frozenset(found.version for found in versions),
         targeting={} if targeting.get("enabled") is False else targeting,
@@ -109,12 +114,10 @@ def _assignment_rule(body: dict[str, Any]) -> tuple[object, ...]:
     variants = variant_list(body["variants"])
     keys = variant_keys(body["variants"])
     arms = [(key, variant["model"], float(variant["weight"])) for key, variant in zip(keys, variants, strict=True)]
-    dealing = [body.get(name, default) for name, default in _DEALING.items()]
-    return arms, body.get("targeting") or None, dealing
-
-
-def _shares(weights: tuple[float, ...], traffic: float) -> list[float]:
-    """Return each arm's share of all sessions: those outside of the traffic get the first arm."""
-    shares = [share * traffic for share in effective_shares(weights)]
-    shares[0] += 1 - traffic
-    return shares
+    chance = (
+        body.get("hash_version", 1),
+        body.get("seed") or "",
+        body.get("traffic", 100),
+        body.get("sticky_by") or "session",
+    )
+    return arms, body.get("targeting") or None, chance

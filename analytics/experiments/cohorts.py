@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from analytics.experiments.arms import Experiment
 
-Label = Literal["randomised", "targeted", "forced", "fallback", "stale_version", "crossover"]
+Label = Literal["randomised", "targeted", "forced", "fallback", "stale_version", "crossover", "outside_traffic"]
+# Those that any experiment may have; a share of the traffic is only in those that have one.
 EXCLUDED_LABELS: tuple[Label, ...] = ("targeted", "forced", "fallback", "stale_version", "crossover")
 _TARGETED_REASONS = ("individual_target", "rule")
 
@@ -86,15 +87,18 @@ def label_session(
         return "fallback", None
     if not _is_current(experiment, first):
         return "stale_version", None
-    arms = {_arm(experiment, exposure) for exposure in exposures if _is_current(experiment, exposure)}
+    customer_id = next((exposure.customer_id for exposure in exposures if exposure.customer_id), customer_id)
+    arms = {_arm(experiment, exposure, customer_id) for exposure in exposures if _is_current(experiment, exposure)}
     if len(arms) > 1:
         return "crossover", None
     arm = arms.pop()
-    customer_id = next((exposure.customer_id for exposure in exposures if exposure.customer_id), customer_id)
     if first.reason in _TARGETED_REASONS or experiment.is_targeted(customer_id):
         # Also where the hash agrees: chance did not put it there, and would not have put others of its kind elsewhere.
         return "targeted", arm
-    if arm is not None and arm == experiment.arm_of_hash(first.session_id, customer_id):
+    by_hash = experiment.arm_of_hash(first.session_id, customer_id)
+    if by_hash is None:
+        return "outside_traffic", None
+    if arm == by_hash:
         return "randomised", arm
     return ("targeted" if experiment.targeting and arm is not None else "forced"), arm
 
@@ -104,7 +108,7 @@ def _is_current(experiment: Experiment, exposure: Exposure) -> bool:
     return exposure.config_version in experiment.epoch or exposure.config_version not in experiment.known_versions
 
 
-def _arm(experiment: Experiment, exposure: Exposure) -> int | None:
+def _arm(experiment: Experiment, exposure: Exposure, customer_id: str | None) -> int | None:
     index = exposure.variant_index
     if (
         index is not None
@@ -112,4 +116,4 @@ def _arm(experiment: Experiment, exposure: Exposure) -> int | None:
         and experiment.arms[index].model == exposure.assigned_model
     ):
         return index
-    return experiment.arm_of_model(exposure.assigned_model, exposure.session_id)
+    return experiment.arm_of_model(exposure.assigned_model, exposure.session_id, customer_id)

@@ -21,7 +21,7 @@ def results(
 ) -> dict[str, Any]:
     """Return the results as they are now; ``only`` limits the metrics to those names."""
     with engine.session(project) as session:
-        customers = read_customers(session, experiment.key) if experiment.targeting else {}
+        customers = read_customers(session, experiment.key) if experiment.needs_customers else {}
         cohort = cohort_of(experiment, read_exposures(session, experiment.key), customers)
         measures = Measures(session, experiment.key, cohort, len(experiment.arms))
         unexposed = count_unexposed_sessions(session, experiment.key)

@@ -22,6 +22,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from collector.component import CollectorError
+from collector.fallom.exposures import FALLBACK, FALLBACK_INDEX, FLAG_EVENT
 from collector.fallom.metrics import NAME_CHARACTERS_MAX
 from collector.otlp import wire
 from collector.otlp.kept import KeptRows, check_size, joined
@@ -34,7 +35,6 @@ from schemas.log_records import LOG_RECORDS
 EVENT = "event"
 """The operation of a span that is an event."""
 
-FLAG_EVENT = "feature_flag.evaluation"
 EVALUATION_EVENT = "gen_ai.evaluation.result"
 EVENT_NAMES = "gen_ai."
 """What the name of an event that becomes a span, and so the span's, begins with."""
@@ -46,6 +46,8 @@ _SESSIONS = ("fallom.session_id", "x-fallom-session-id", "session.id", "gen_ai.c
 _CUSTOMERS = ("fallom.customer_id", "x-fallom-customer-id", "user.id", "enduser.id")
 _VARIANTS = ("feature_flag.result.variant", "feature_flag.variant")
 _REASONS = ("feature_flag.result.reason", "feature_flag.evaluation.reason")
+# OpenFeature's words in ours; of the others it is worked out from the config.
+_REASON_OF_WORD = {"split": "weight", "targeting_match": "rule", "default": FALLBACK, "error": FALLBACK}
 
 Attributes = Mapping[str, object]
 
@@ -165,6 +167,7 @@ def _exposure(record: LogRecord, request: Request, receipt: Receipt) -> Row | No
     version = _version(attributes.get("feature_flag.version"))
     if flag is None or variant is None or session is None or version is None:
         return None
+    reason = _REASON_OF_WORD.get((_text(attributes, *_REASONS) or "").lower())
     return {
         "project": request.project,
         "config_key": flag,
@@ -172,7 +175,8 @@ def _exposure(record: LogRecord, request: Request, receipt: Receipt) -> Row | No
         "session_id": session,
         "customer_id": _text(attributes, *_CUSTOMERS),
         "assigned_model": variant,
-        "reason": _text(attributes, *_REASONS),
+        "variant_index": FALLBACK_INDEX if reason == FALLBACK else None,
+        "reason": reason,
         "source": FLAG_EVENT,
         "event_time": _moment(record, receipt).received_at,
         "received_at": receipt.received_at,

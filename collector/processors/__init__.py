@@ -6,12 +6,16 @@ import pyarrow as pa
 
 from collector.processors.normalise import normalise
 from collector.processors.price import price
+from collector.processors.statement import with_statement_hash
 
 Processor = Callable[[pa.RecordBatch], pa.RecordBatch]
 TableProcessor = Callable[[str, pa.RecordBatch], pa.RecordBatch]
 """A processor of any table's rows, given the table's name."""
 
-PROCESSORS: dict[str, tuple[Processor, ...]] = {"spans": (normalise, price)}
+PROCESSORS: dict[str, tuple[Processor, ...]] = {
+    "spans": (normalise, price),
+    "exposures": (with_statement_hash,),
+}
 
 
 def process(table: str, rows: pa.RecordBatch) -> pa.RecordBatch:

@@ -15,11 +15,12 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from collector.access import Access, presented_key
+from collector.access import Access, Caller, presented_key
 from collector.admission import Admission
 from collector.component import AdmissionError, CollectorError, DecodeError
 from collector.otlp import answers
 from collector.otlp.signals import SIGNALS, Signal
+from collector.receivers.grpc_places import Places
 from collector.receivers.grpc_services import GrpcHealth, GrpcReflection
 from collector.replies import Replies
 from collector.request import Outcome, Request
@@ -64,8 +65,7 @@ class OtlpGrpcReceiver:
         self._admission = admission
         self._requested_address = address
         self._body_bytes_max = body_bytes_max
-        self._reads = asyncio.Semaphore(reads_max)
-        self._calls = 0
+        self._places = Places(CALLS_MAX, reads_max)
         self._server: grpc.aio.Server | None = None
         self.health = GrpcHealth(SERVICES)
         self._reflection = GrpcReflection(SERVICES)
@@ -108,12 +108,13 @@ class OtlpGrpcReceiver:
         return grpc.method_handlers_generic_handler(signal.service, {"Export": handler})
 
     async def _export(self, signal: Signal, call: Any) -> bytes:
-        if self._calls >= CALLS_MAX or self._admission.is_nearly_spent:
+        if self._places.are_spent or self._admission.is_nearly_spent:
             error = self._admission.refusal() if self._admission.is_nearly_spent else _TOO_MANY
             self._admission.count_refusal(TRANSPORT, error)
             answer: bytes | _Refusal = _refusal(error)
         else:
-            answer = await self._answer(signal, call)
+            with self._places.of_call():
+                answer = await self._answer(signal, call)
         if isinstance(answer, bytes):
             return answer
         # Not where the error was caught: grpcio keeps what abort raises, and with it would keep the body.
@@ -122,25 +123,24 @@ class OtlpGrpcReceiver:
 
     async def _answer(self, signal: Signal, call: Any) -> bytes | _Refusal:
         share = self._admission.share(TRANSPORT)
-        self._calls += 1
         try:
             metadata = call.invocation_metadata() or ()
             caller = self._access.admit(presented_key(metadata), INGEST)
-            body = await self._read(signal, call)
-            share.grow(len(body))
-            caller.charge(len(body))
-            request = Request(signal.protobuf, body, caller.project, _headers(metadata), TRANSPORT)
-            outcome = await self._replies.to(request, share)
+            with self._places.of_caller(caller):
+                body = await self._read(signal, call, caller)
+                share.grow(len(body))
+                caller.charge(len(body))
+                request = Request(signal.protobuf, body, caller.project, _headers(metadata), TRANSPORT)
+                outcome = await self._replies.to(request, share)
         except CollectorError as error:
             share.count_refusal(error)
             return _refusal(error)
         finally:
-            self._calls -= 1
             share.release()
         return _ALL_TAKEN if not outcome.rejected else _encoded(outcome)
 
-    async def _read(self, signal: Signal, call: Any) -> bytes:
-        async with self._reads:
+    async def _read(self, signal: Signal, call: Any, caller: Caller) -> bytes:
+        async with self._places.of_read(caller):
             try:
                 async with asyncio.timeout(READ_S_MAX):
                     message = await call.read()

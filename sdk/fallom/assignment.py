@@ -145,6 +145,15 @@ def targeted_variant(
     return None
 
 
+def targeting_fields(targeting: Mapping[str, Any] | None) -> set[str]:
+    """Return the fields of the context that the targeting goes by; none where it is off."""
+    if not targeting or targeting.get("enabled") is False:
+        return set()
+    conditions = [condition for rule in targeting.get("rules") or () for condition in rule.get("conditions") or ()]
+    entries = (*(targeting.get("individualTargets") or ()), *conditions)
+    return {field for entry in entries if (field := entry.get("field"))}
+
+
 def effective_shares(weights: Sequence[float]) -> list[float]:
     """Return the share of all buckets that the walk gives to each variant; they sum to 1.
 

@@ -31,7 +31,7 @@ def limited(reader: pa.RecordBatchReader, rows_max: int, bytes_max: int) -> Answ
 
 
 def _fitting(batch: pa.RecordBatch, rows_max: int, bytes_max: int) -> int:
-    fits, does_not = 0, min(batch.num_rows, rows_max) + 1
+    fits, does_not = 0, int(min(batch.num_rows, rows_max)) + 1
     if _size_bytes(batch.slice(0, does_not - 1)) <= bytes_max:
         return does_not - 1
     while does_not - fits > 1:

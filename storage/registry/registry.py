@@ -157,6 +157,11 @@ class Registry:
         """Tell whether the project has a config of this key, also one that is archived."""
         return self._current().project(project).get("config", key) is not None
 
+    def latest_version(self, project: str, key: str) -> int | None:
+        """Return the number of a config's latest version, from memory; None if there is none."""
+        latest = self._current().project(project).get("config", key)
+        return None if latest is None else latest.version
+
     def prompts(self, project: str) -> list[dict[str, Any]]:
         """Return every prompt: ``{key, version, system_prompt, user_template}``, by key, after older ones pinned."""
         return self._current().project(project).listed("prompt")

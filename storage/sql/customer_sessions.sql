@@ -4,6 +4,10 @@ WITH named AS (
     SELECT session_id, trace_id FROM spans WHERE customer_id IN (SELECT unnest($customer_ids))
     UNION
     SELECT session_id, NULL FROM exposures WHERE customer_id IN (SELECT unnest($customer_ids))
+    UNION
+    SELECT session_id, trace_id FROM log_records WHERE customer_id IN (SELECT unnest($customer_ids))
+    UNION
+    SELECT session_id, NULL FROM metric_points WHERE customer_id IN (SELECT unnest($customer_ids))
 )
 
 SELECT session_id, trace_id FROM named

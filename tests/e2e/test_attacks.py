@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import socket
 import stat
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
-from client_messages import PROTOBUF, export_bytes, export_request, grpc_channel, http_client, span
+from client_messages import EXPORT, PROTOBUF, export_bytes, export_request, grpc_channel, http_client, span
 from google.rpc.status_pb2 import Status
 from keyed_server import Client, create_key
 from server_process import ServerProcess
@@ -108,6 +111,37 @@ def test_the_data_are_for_the_servers_user_and_group_alone(tmp_path: Path) -> No
     assert stat.S_IMODE(data_dir.stat().st_mode) == 0o750
     open_to_all = [path for path in data_dir.rglob("*") if path.stat().st_mode & stat.S_IRWXO]
     assert open_to_all == []
+
+
+def test_calls_of_one_project_that_send_nothing_keep_no_others_waiting(tmp_path: Path) -> None:
+    keys = {project: create_key(tmp_path / "data", project, "ingest") for project in ("a", "b")}
+    server = ServerProcess(tmp_path / "data").start()
+    released = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        released.wait(30)
+        yield b""
+
+    channel = grpc.insecure_channel(server.grpc, options=[("grpc.enable_http_proxy", 0)])
+    export = channel.stream_unary(EXPORT)
+    try:
+        # More than have a place to be read, and more than a project may have under way.
+        calls = [export.future(nothing(), timeout=30, metadata=(("x-api-key", keys["a"]),)) for _ in range(140)]
+        deadline_s = time.monotonic() + 10
+        while len(ended := [call for call in calls if call.done()]) < 12 and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        with grpc_channel(server.grpc) as other:
+            export_bytes(other, b"", timeout_s=5, metadata=(("x-api-key", keys["b"]),))
+        codes = [call.code() for call in ended]
+        released.set()
+        others = [call.result(10) for call in calls if call not in ended]
+    finally:
+        released.set()
+        server.stop()
+        channel.close()
+
+    assert codes == [grpc.StatusCode.UNAVAILABLE] * 12
+    assert others == [b""] * 128
 
 
 def test_one_project_can_not_take_all_places_of_statements(tmp_path: Path) -> None:

@@ -171,7 +171,9 @@ def test_a_file_applied_again_changes_nothing_and_a_changed_one_makes_a_version(
         f"{head}\t{key}\t1\tunchanged\n",
         f"{head}\t{key}\t2\tupdated\n",
     ]
-    assert [output.err[:60] for output in outputs[:2]] == ["", ""]
+    # The server's other tests share the unsalted hash, of which it warns too.
+    warned = [[line for line in output.err.splitlines() if "hash_version: 1" not in line] for output in outputs]
+    assert warned[:2] == [[], []]
     assert outputs[2].err.startswith(f"warning: config {key}: variants: weights sum to 80, not 100")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from analytics.experiments.arms import Experiment, experiment_of
 from analytics.experiments.cohorts import Exposure, cohort_of
-from fallom.assignment import bucket
+from fallom.assignment import assign, bucket
 from storage.registry.resources import ConfigVersion
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -149,3 +149,43 @@ def test_an_index_that_contradicts_the_model_is_not_believed() -> None:
 
     assert cohort_of(experiment(NEW), [exposure(a, "a", index=1)]).arm_of_session == {a: 0}
     assert cohort_of(experiment(NEW), [exposure(a, "a", index=99)]).arm_of_session == {a: 0}
+
+
+def test_a_session_is_in_the_arm_of_the_salted_hash() -> None:
+    config = {"key": "key", "hash_version": 2, "seed": "s", **NEW}
+    by_hash = {name: assign(config, name).model for name in (f"s-{number}" for number in range(40))}
+    salted = experiment({"hash_version": 2, "seed": "s", **NEW})
+
+    cohort = cohort_of(salted, [exposure(name, model) for name, model in by_hash.items()])
+
+    assert cohort.arm_of_session == {name: ["a", "b"].index(model) for name, model in by_hash.items()}
+    assert any(model != ("a" if bucket(name) < 500_000 else "b") for name, model in by_hash.items())
+
+
+def test_a_session_outside_of_the_traffic_is_left_out() -> None:
+    body = {"hash_version": 2, "traffic": 20, **NEW}
+    found = {name: assign({"key": "key", **body}, name) for name in (f"s-{number}" for number in range(40))}
+    inside = {name: each.variant_index for name, each in found.items() if each.reason == "weight"}
+
+    cohort = cohort_of(experiment(body), [exposure(name, each.model) for name, each in found.items()])
+
+    assert cohort.arm_of_session == inside
+    assert cohort.excluded["outside_traffic"] == 40 - len(inside) > 0
+
+
+@pytest.mark.parametrize("named_by", ["exposure", "spans"])
+def test_a_customer_decides_where_the_config_sticks_to_customers(named_by: str) -> None:
+    body = {"sticky_by": "customer", **NEW}
+    customer = session_of("b")
+    found = [exposure(session_of("a"), "b", customer_id=customer if named_by == "exposure" else None)]
+
+    cohort = cohort_of(experiment(body), found, {session_of("a"): customer} if named_by == "spans" else {})
+
+    assert cohort.arm_of_session == {session_of("a"): 1}
+
+
+@pytest.mark.parametrize("change", [{"hash_version": 2}, {"sticky_by": "customer"}])
+def test_another_hash_is_another_epoch(change: dict[str, Any]) -> None:
+    cohort = cohort_of(experiment(NEW, NEW | change), [exposure(session_of("a"), "a", version=1)])
+
+    assert cohort.excluded["stale_version"] == 1

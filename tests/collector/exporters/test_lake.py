@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -16,7 +18,7 @@ from lake_parts import Parts, crash, exposure_rows, file_size_limit, span_rows
 from collector import exporters
 from collector.committer import Committer
 from collector.component import LogFullError
-from collector.window import SpanWindow
+from collector.window import RecentRows, SpanWindow
 from schemas.exposures import EXPOSURES
 from schemas.metrics import METRICS
 from schemas.session_rollup import SESSION_ROLLUP
@@ -24,6 +26,9 @@ from schemas.spans import SPANS
 from storage.engines.duckdb import DuckDBEngine
 from storage.hot import HotRows
 from storage.lake import Lake
+from storage.recent_spans import recent_rows
+from storage.upkeep.compaction import merge
+from storage.upkeep.rewrite import Rewriter
 
 ROOT = Path(__file__).parents[3]
 
@@ -204,16 +209,74 @@ def test_the_same_span_of_two_projects_is_two(parts: Parts) -> None:
     assert parts.counts() == (2, 2)
 
 
-def test_metrics_and_exposures_are_never_taken_for_sent_again(parts: Parts) -> None:
+def test_metrics_are_never_taken_for_sent_again(parts: Parts) -> None:
     metric = pa.RecordBatch.from_pylist([{"project": "p", "name": "m"}], schema=METRICS.schema)
     exporter = parts.exporter()
     exporter.start()
     for _ in range(2):
         exporter.consume("metrics", metric)
-        exporter.consume("exposures", exposure_rows(1))
     exporter.stop()
 
-    assert (parts.count(METRICS), parts.count(EXPOSURES)) == (2, 2)
+    assert parts.count(METRICS) == 2
+
+
+def exposure(**columns: Any) -> pa.RecordBatch:
+    row = {"project": "p", "config_key": "c", "session_id": "s", "content_hash": 1} | columns
+    return pa.RecordBatch.from_pylist([row], schema=EXPOSURES.schema)
+
+
+def recent_exposures(parts: Parts) -> dict[str, RecentRows]:
+    window = SpanWindow(100, EXPOSURES.identity)
+    return {"exposures": RecentRows(window, lambda: recent_rows(parts.engine, EXPOSURES, 100))}
+
+
+def test_an_exposure_that_says_the_same_again_is_stored_once_and_counted(parts: Parts) -> None:
+    exporter = parts.exporter(recent_others=recent_exposures(parts))
+    exporter.start()
+    stored = [exporter.consume("exposures", exposure()) for _ in range(3)]
+    rows = exporter.status()["tables"]["exposures"]["rows"]
+    exporter.stop()
+
+    assert stored == [1, 0, 0]
+    assert parts.count(EXPOSURES) == 1
+    assert (rows["accepted"], rows["deduplicated"]) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"project": "q"}, {"config_key": "d"}, {"session_id": "t"}, {"content_hash": 2}], ids=str
+)
+def test_an_exposure_that_says_something_else_is_another(parts: Parts, changes: dict[str, Any]) -> None:
+    exporter = parts.exporter(recent_others=recent_exposures(parts))
+    exporter.start()
+    exporter.consume("exposures", exposure())
+    exporter.consume("exposures", exposure(**changes))
+    exporter.stop()
+
+    assert parts.count(EXPOSURES) == 2
+
+
+def test_an_exposure_that_comes_again_after_a_restart_is_recognised(parts: Parts) -> None:
+    for _ in range(2):
+        exporter = parts.exporter(recent_others=recent_exposures(parts))
+        exporter.start()
+        exporter.consume("exposures", exposure(received_at=datetime.now(UTC)))
+        exporter.stop()
+
+    assert parts.count(EXPOSURES) == 1
+
+
+def test_an_exposure_that_is_not_recognised_is_merged_with_the_first(parts: Parts) -> None:
+    for _ in range(2):
+        exporter = parts.exporter()
+        exporter.start()
+        exporter.consume("exposures", exposure())
+        exporter.stop()
+    twice = parts.count(EXPOSURES)
+
+    rewriter = Rewriter(parts.lake, threading.Event())
+    merge(rewriter, EXPOSURES, rewriter.files(EXPOSURES), datetime.now(UTC))
+
+    assert (twice, parts.count(EXPOSURES)) == (2, 1)
 
 
 def test_spans_whose_append_failed_are_not_taken_for_sent_again(parts: Parts) -> None:

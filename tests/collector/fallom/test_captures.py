@@ -216,7 +216,10 @@ def test_a_captured_call_with_tokens_has_the_public_price(capture: int) -> None:
 @pytest.mark.parametrize("capture", [3, 4])
 def test_a_captured_exposure_fills_its_columns(capture: int) -> None:
     row = row_of(capture)
+    unknown_here = {row.pop(name) for name in ("computed_variant_index", "computed_model", "computed_reason")}
 
+    assert unknown_here == {None}
+    assert isinstance(row.pop("content_hash"), int)
     assert row == {
         "project": "p",
         "config_key": "my-agent",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from collector_inputs import decode
+from collector_inputs import decode, stored
 
 from collector.component import DecodeError
 from collector.request import Format
@@ -30,6 +30,58 @@ def test_a_client_that_knows_more_may_say_so() -> None:
     (row,) = decode(body(**more), Format.EXPOSURE).rows
 
     assert {name: row[name] for name in more} == more
+
+
+@pytest.mark.parametrize("index", [{}, {"variant_index": -1}])
+@pytest.mark.parametrize("version", [{}, {"config_version": 3}, {"config_version": None}])
+def test_a_fallback_needs_neither_version_nor_index(version: dict[str, Any], index: dict[str, Any]) -> None:
+    document = body(reason="fallback", **index)
+    del document["config_version"]
+
+    (row,) = decode(document | version, Format.EXPOSURE).rows
+
+    assert (row["reason"], row["variant_index"]) == ("fallback", -1)
+    assert row["config_version"] == (version.get("config_version") or 0)
+
+
+@pytest.mark.parametrize("index", [0, 1, -2])
+def test_a_fallback_to_a_variant_is_refused(index: int) -> None:
+    assert refused_field(body(reason="fallback", variant_index=index)) == "variant_index"
+
+
+def test_an_assignment_of_the_servers_own_is_what_it_computed() -> None:
+    made = body(customer_id="u", variant_index=1, reason="rule", source="ofrep")
+
+    (row,) = decode(made, Format.ASSIGNMENT).rows
+
+    computed = (row["computed_variant_index"], row["computed_model"], row["computed_reason"])
+    assert computed == (row["variant_index"], row["assigned_model"], row["reason"]) == (1, "m", "rule")
+    assert row["source"] == "ofrep"
+
+
+def test_a_client_cannot_say_what_the_server_computed_nor_who_reported() -> None:
+    (row,) = decode(body(source="ofrep", computed_model="x", computed_reason="rule"), Format.EXPOSURE).rows
+
+    assert (row["source"], row["computed_model"], row["computed_reason"]) == ("sessions_api", None, None)
+
+
+def hash_of(**changes: Any) -> int:
+    (row,) = stored(decode(body(**changes), Format.EXPOSURE))
+    found: int = row["content_hash"]
+    return found
+
+
+def test_a_report_that_says_the_same_has_the_same_hash_and_one_that_says_more_has_another() -> None:
+    assert hash_of() == hash_of() == hash_of(session_id="t", config_key="d")
+    said = [
+        {},
+        {"assigned_model": "n"},
+        {"config_version": 3},
+        {"customer_id": "u"},
+        {"variant_index": 1},
+        {"reason": "rule"},
+    ]
+    assert len({hash_of(**changes) for changes in said}) == len(said)
 
 
 @pytest.mark.parametrize("name", ["config_key", "session_id", "assigned_model"])

@@ -80,13 +80,32 @@ def test_a_flag_s_evaluation_is_an_exposure() -> None:
         "config_version": 3,
         "session_id": "session-1",
         "assigned_model": "gpt-4o",
-        "reason": "split",
+        "reason": "weight",
+        "content_hash": row["content_hash"],
         "source": "feature_flag.evaluation",
         "event_time": row["event_time"],
         "received_at": RECEIVED_AT,
     }
     assert (RECEIVED_AT - row["event_time"]).total_seconds() == pytest.approx(5e-6)
     assert found.outcomes == [Outcome(1)]
+
+
+@pytest.mark.parametrize(
+    ("word", "reason", "index"),
+    [
+        ("SPLIT", "weight", None),
+        ("targeting_match", "rule", None),
+        ("default", "fallback", -1),
+        ("error", "fallback", -1),
+        ("static", None, None),
+        ("our own", None, None),
+    ],
+)
+def test_openfeatures_reasons_are_stored_in_our_words(word: str, reason: str | None, index: int | None) -> None:
+    found = decoded(request(record("feature_flag.evaluation", FLAG | {"feature_flag.result.reason": word})))
+
+    (row,) = rows_of(found)["exposures"]
+    assert (row["reason"], row["variant_index"]) == (reason, index)
 
 
 @pytest.mark.parametrize("missing", [key for key in FLAG if key != "feature_flag.result.reason"])

@@ -28,7 +28,9 @@ def lake(tmp_path: Path) -> UpkeepLake:
 
 
 def forget(lake: UpkeepLake, customer: str = "ann", project: str = "p") -> dict[str, int]:
-    return dict(forget_customer(lake.rewriter, project, customer, lambda text: None))
+    """Return how many rows of each table are gone, of those that lost some."""
+    counts = forget_customer(lake.rewriter, project, customer, lambda text: None)
+    return {table: count for table, count in counts.items() if count}
 
 
 def commit(lake: UpkeepLake, table: Table, *rows: dict[str, Any]) -> None:
@@ -59,7 +61,7 @@ def test_all_rows_of_a_customer_go_and_all_others_stay(lake: UpkeepLake) -> None
     counts = forget(lake)
 
     assert lake.numbers() == [4, 5, 6, 7, 9]
-    assert +counts == {"spans": 4, "metrics": 2, "exposures": 2, "session_rollup": 4}
+    assert counts == {"spans": 4, "metrics": 2, "exposures": 2, "session_rollup": 4}
     assert [row["session_id"] for row in lake.rows(METRICS).sort_by("session_id").to_pylist()] == ["a", "b", None]
     assert lake.rows(EXPOSURES)["session_id"].to_pylist() == ["b"]
     assert lake.rollup_is_fresh()
@@ -101,8 +103,8 @@ def test_a_customer_that_nobody_knows_changes_nothing(lake: UpkeepLake) -> None:
     lake.commit_spans(1, customer_id="bob")
     version = lake.lake.snapshot(SPANS, "w").version
 
-    assert set(forget(lake, "nobody").values()) == {0}
-    assert set(forget(lake, "bob", project="other").values()) == {0}
+    assert forget(lake, "nobody") == {}
+    assert forget(lake, "bob", project="other") == {}
 
     assert lake.lake.snapshot(SPANS, "w").version == version
 
@@ -111,7 +113,7 @@ def test_forgetting_twice_finds_nothing_the_second_time(lake: UpkeepLake) -> Non
     lake.commit_spans(1, 2, customer_id="ann")
     assert forget(lake)["spans"] == 2
 
-    assert set(forget(lake).values()) == {0}
+    assert forget(lake) == {}
 
 
 def test_a_process_that_dies_in_the_middle_goes_on_at_its_next_start(
@@ -181,8 +183,6 @@ def test_log_records_and_data_points_go_with_those_whom_they_name(lake: UpkeepLa
     # A span of a session that only a log record says is hers is hers too.
     assert counts == {
         "spans": 1,
-        "metrics": 0,
-        "exposures": 0,
         "log_records": 3,
         "metric_points": 2,
         # With the row that took the span away.
