@@ -38,6 +38,8 @@ def test_every_path_is_described(shared_server: ServerProcess) -> None:
     assert all(path in PUBLIC_PATHS for path, operations in described["paths"].items() if "security" in str(operations))
 
 
+# Each of the paths is asked fifty times.
+@pytest.mark.timeout(600)
 def test_every_answer_is_one_that_the_description_has(shared_server: ServerProcess) -> None:
     schema = schemathesis.openapi.from_url(f"{shared_server.url}/openapi.json")
     answers: dict[str, set[int]] = {}
