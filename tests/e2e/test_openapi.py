@@ -17,7 +17,7 @@ from server.scopes import PUBLIC_PATHS, SCOPES
 
 pytestmark = pytest.mark.e2e
 
-EXAMPLES = 25
+EXAMPLES = 10
 PROTOBUF = "application/x-protobuf"
 load_all_checks()
 schemathesis.openapi.media_type(PROTOBUF, st.binary(max_size=200) | st.just(export(span())))

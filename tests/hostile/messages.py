@@ -22,8 +22,14 @@ DOCUMENTS: dict[str, tuple[object, ...]] = {
     "/sessions": (exposure("hostile", "s", "a"),),
     "/sql": ({"query": "SELECT count(*) FROM spans WHERE session_id = 's'"},),
     "/apply": (CONFIGS,),
+    "/assign": ({"config_key": "hostile", "session_id": "s", "customer_id": "c", "context": {"plan": "pro"}},),
+    "/ofrep/v1/evaluate/flags/hostile": ({"context": {"targetingKey": "s", "plan": "pro"}},),
+    "/api/configs/hostile/rollout": ({"shape": "canary", "variant": "a", "steps": [5, 100], "every_s": 86400},),
     "/customers/forget": ({"customer_id": "somebody who is not there"},),
 }
+# What a valid request makes the server write and read anew comes seldom, so that a million take minutes.
+SELDOM = ("/sql", "/apply", "/api/configs/hostile/rollout", "/customers/forget")
+OFTEN = tuple(path for path in DOCUMENTS if path not in SELDOM)
 PATHS = (
     *DOCUMENTS,
     "/v1/logs",
@@ -112,7 +118,7 @@ def http_message(chance: random.Random) -> HttpMessage:
             body = mutated_bytes(chance, PROTOBUF_BODY)
             return _request(chance, "POST", "/v1/traces", body, "application/x-protobuf")
         case _:
-            path = chance.choice(list(DOCUMENTS))
+            path = chance.choice(OFTEN if chance.random() < 0.97 else SELDOM)
             return _request(chance, "POST", path, _document(chance, path), _mostly(chance, "application/json"))
 
 
