@@ -45,7 +45,8 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
     for name in OWN:
         logging.getLogger(name).setLevel(numeric)
     # It tells of its own start and stop; so do we.
-    logging.getLogger("uvicorn").setLevel(max(numeric, logging.WARNING))
+    for talkative in ("uvicorn", "alembic"):
+        logging.getLogger(talkative).setLevel(max(numeric, logging.WARNING))
     # A stderr that can't be written to must not be written to about that.
     logging.raiseExceptions = False
     logging.captureWarnings(capture=True)
