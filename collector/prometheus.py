@@ -5,6 +5,7 @@ makes families of them. ``docs/operations.md`` says what to watch.
 """
 
 import os
+import re
 import resource
 import sys
 import time
@@ -39,6 +40,7 @@ SCRAPES_MAX = 2
 KEY_REASONS = ("unauthenticated", "permission_denied", "rate")
 SOURCE = ("receiver", "transport")
 _STATM = Path("/proc/self/statm")
+_STATUS = Path("/proc/self/status")
 
 
 class Exporter(Protocol):
@@ -309,4 +311,8 @@ def _resident_bytes(usage: resource.struct_rusage) -> int:
 
 
 def _peak_bytes(usage: resource.struct_rusage) -> int:
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    try:
+        # What rusage tells began, on Linux, with the process that started this one.
+        return int(re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())[1]) * 1024  # type: ignore[index]
+    except (OSError, TypeError):
+        return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -29,9 +29,7 @@ MANAGEMENT = tuple(
         "/{key:path}/archive",
         "/{key:path}/restore",
     )
-)
-
-ROLLOUTS = tuple(f"/api/configs/{{key:path}}/{action}" for action in ("rollout", "conclude", "stop"))
+) + tuple(f"/api/configs/{{key:path}}/{action}" for action in ("rollout", "conclude", "stop"))
 
 SCOPES: dict[str, Scopes] = {
     "/v1/traces": INGEST,
@@ -61,7 +59,6 @@ SCOPES: dict[str, Scopes] = {
     "/sql": READ,
     "/apply": ADMIN,
     **dict.fromkeys(MANAGEMENT, READ),
-    **dict.fromkeys(ROLLOUTS, ADMIN),
     "/customers/forget": ADMIN,
     "/customers/forget/{job_id}": ADMIN,
     "/api/export": READ,
