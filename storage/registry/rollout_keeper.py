@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, select
 from schemas.api.registry import Config
 from storage.registry import changes, versions
 from storage.registry.bodies import resource_of
-from storage.registry.errors import RegistryError
+from storage.registry.errors import DocumentError, RegistryError
 from storage.registry.registry import Registry
 from storage.registry.resources import Authorship, Change
 from storage.registry.rollouts import with_weights
@@ -100,7 +100,12 @@ def _waiting(connection: Connection) -> dict[_Place, datetime]:
     )
     found = {}
     for row in rows:
-        config = resource_of("config", row.key, versions.version_of(row).body)
+        try:
+            config = resource_of("config", row.key, versions.version_of(row).body)
+        except DocumentError as error:
+            # One that this version refuses must not keep the others waiting.
+            logger.error("the rollout of config %s of project %s is not followed: %s", row.key, row.project, error)  # noqa: TRY400 - the text says all
+            continue
         if isinstance(config, Config) and config.rollout is not None:
             found[row.project, row.key] = config.rollout.steps[0].at
     return found

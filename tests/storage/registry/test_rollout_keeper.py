@@ -9,6 +9,7 @@ from threading import Barrier, Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from storage.registry import document
 from storage.registry.management import Management
@@ -16,6 +17,7 @@ from storage.registry.registry import Registry
 from storage.registry.resources import Authorship
 from storage.registry.rollout_keeper import AUTHOR, RolloutKeeper
 from storage.registry.rollouts import canary, conclude
+from storage.registry.tables import resource_versions
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -95,6 +97,19 @@ def test_a_test_that_was_concluded_or_archived_takes_no_further_step(registry: R
 
     assert keeper.advance() == []
     assert keeper.advance() == []
+
+
+def test_a_config_that_cannot_be_read_keeps_no_other_waiting(registry: Registry) -> None:
+    clock = Clock()
+    roll(registry, [5])
+    strange = {"project": "p", "kind": "config", "key": "a", "version": 1, "body": '{"rollout":{"steps":[]}}'}
+    row = {**strange, "created_at": NOON, "author": "x", "note": ""}
+    registry.change(lambda connection: connection.execute(insert(resource_versions).values(**row)).rowcount)
+    clock.now += HOUR
+
+    (change,) = RolloutKeeper(registry, now=clock).advance()
+
+    assert (change.key, change.version) == ("c", 3)
 
 
 def test_of_several_servers_one_takes_the_step(registry: Registry, tmp_path: Path) -> None:
