@@ -5,7 +5,7 @@ import re
 from schemas.dialects import DIALECTS, FAMILIES
 
 # The columns that are content as a whole.
-COLUMNS = ("input", "output")
+COLUMNS = ("input", "output", "tool_calls")
 # The JSON columns in which content stands among other attributes.
 JSON_COLUMNS = ("attributes", "events")
 

@@ -24,7 +24,7 @@ SPANS = Table(
             "content_hash",
         }
     ),
-    long=frozenset({"input", "output", "metadata", "attributes", "events", "links"}),
+    long=frozenset({"input", "output", "tool_calls", "metadata", "attributes", "events", "links"}),
     schema=pa.schema(
         [
             column("project", pa.string(), "The project whose key sent the span."),
@@ -61,12 +61,15 @@ SPANS = Table(
             column("provider", pa.string(), "Who served the model: openai, anthropic, …"),
             column("request_model", pa.string(), "The model that was asked for."),
             column("response_model", pa.string(), "The model that answered."),
-            column("input_tokens", pa.int64(), "Input tokens as reported."),
-            column("output_tokens", pa.int64(), "Output tokens as reported."),
+            column("input_tokens", pa.int64(), "All input tokens, those of a cache included."),
+            column("output_tokens", pa.int64(), "All output tokens, those spent on reasoning included."),
             column("total_tokens", pa.int64(), "Total as reported, else input plus output."),
+            column("uncached_input_tokens", pa.int64(), "Input tokens neither read from nor written to a cache."),
             column("cache_read_tokens", pa.int64(), "Input tokens that were read from a cache."),
             column("cache_write_tokens", pa.int64(), "Input tokens that were written to a cache."),
+            column("visible_output_tokens", pa.int64(), "Output tokens that are no reasoning."),
             column("reasoning_tokens", pa.int64(), "Output tokens spent on reasoning."),
+            column("token_rule", pa.string(), "What the reported counts were taken to include."),
             column("reported_cost", pa.float64(), "Cost as the client reported it, USD; NULL where it did not."),
             column(
                 "computed_cost",
@@ -82,6 +85,8 @@ SPANS = Table(
             column("error_type", pa.string(), "The class of the error."),
             column("input", pa.string(), "What was sent to the model; JSON or text. Content."),
             column("output", pa.string(), "What the model answered; JSON or text. Content."),
+            column("tool_calls", pa.string(), "The calls of tools that the model asked for, a JSON list. Content."),
+            column("phases", pa.string(), "The call's course, a JSON list of {name, start_ms, end_ms} from its start."),
             column("tags", pa.list_(pa.string()), "Tags of the session."),
             column("metadata", pa.string(), "The session's metadata, a JSON object."),
             column(

@@ -22,6 +22,7 @@ FIXED = frozenset(
         "status",
         "status_code",
         "price_source",
+        "token_rule",
         "promoted",
         "source",
         "value_type",
