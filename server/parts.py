@@ -87,6 +87,12 @@ class Parts:
     def __init__(self, settings: ServerSettings, data: DataDirectory) -> None:
         self._data = data
         self.drain_notice_s = settings.drain_notice_s
+        self._open_registry(settings, data)
+        self._open_tables(settings, data)
+        self._make_pipeline(settings, data)
+        self._make_doors(settings)
+
+    def _open_registry(self, settings: ServerSettings, data: DataDirectory) -> None:
         registry_url = registry_url_of(data, settings.registry_url)
         self.registry = Registry(registry_url)
         self.rollouts = RolloutKeeper(self.registry)
@@ -97,6 +103,8 @@ class Parts:
             rates=Rates(settings.key_requests_per_s, settings.key_bytes_per_s),
             may_be_open=not reachable(settings),
         )
+
+    def _open_tables(self, settings: ServerSettings, data: DataDirectory) -> None:
         lake = Lake(data.lake)
         writer_id = data.writer_id()
         self.engine = DuckDBEngine(lake, HotRows(data.log, lake, writer_id))
@@ -118,6 +126,8 @@ class Parts:
             content_retention_days=settings.content_retention_days,
             also=dataset_retention(self.datasets, settings),
         )
+
+    def _make_pipeline(self, settings: ServerSettings, data: DataDirectory) -> None:
         self.privacy = privacy_of(settings, data)
         self.pipeline = Pipeline(
             self.exporter,
@@ -129,6 +139,8 @@ class Parts:
         self.admission = Admission(settings.in_flight_bytes_max)
         self.replies = Replies(self.pipeline)
         self.record = ExposureRecorder(self.replies, self.admission)
+
+    def _make_doors(self, settings: ServerSettings) -> None:
         self.tls = tls_of(settings)
         self.grpc = OtlpGrpcReceiver(
             self.replies,
@@ -147,6 +159,9 @@ class Parts:
             keys=self.keys,
             not_ready=self.readiness.reasons,
         )
+        self._make_http(settings)
+
+    def _make_http(self, settings: ServerSettings) -> None:
         app = application(self, settings)
         count = partial(self.admission.count_refusal, "http")
         keyless = LocalGuard(app, settings.allowed_hosts, settings.cors_origins, on_refusal=count)
@@ -257,6 +272,11 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     )
     errors.install(app)
     describe_all(app)
+    return with_receivers(app, parts, bodies, upload)
+
+
+def with_receivers(app: FastAPI, parts: Parts, bodies: BodyReader, upload: Handler) -> ASGIApp:
+    """Return the application with the receivers before it, and a limit of the bodies that reach it."""
     return HttpPaths(
         BodyLimits(
             app,
