@@ -15,11 +15,15 @@ ATTEMPTS_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All acknowledged rows of a table at one moment: committed files, and the rows that are in none of them."""
+    """All acknowledged rows of a table at one moment: committed files, and the rows that are in none of them.
+
+    Where it ``is_evolved`` files may lack columns.
+    """
 
     table: Table
     files: tuple[str, ...]
     hot: pa.Table
+    is_evolved: bool = False
 
 
 @dataclass(slots=True)
@@ -53,7 +57,7 @@ class HotRows:
             numbers = segment_numbers(directory) if directory.is_dir() else []
             snapshot = self._lake.snapshot(table, self._writer_id)
             try:
-                return View(table, snapshot.files, self._hot(source, numbers, snapshot))
+                return View(table, snapshot.files, self._hot(source, numbers, snapshot), snapshot.is_evolved)
             except FileNotFoundError:
                 continue
         raise FileNotFoundError(f"{directory}: its segments are committed faster than they can be read")

@@ -29,7 +29,9 @@ from schemas.table import Table
 from storage.data_file import Action, DataFile, add_action, remove_action
 from storage.durability import sync_directory
 from storage.errors import LakeError
+from storage.older_rows import with_all_columns
 from storage.parquet import WrittenFile, without_duplicates, write_file
+from storage.table_columns import added_columns
 from storage.transaction_log import CONFIGURATION, TransactionLog, VersionTakenError
 
 logger = logging.getLogger(__name__)
@@ -46,11 +48,15 @@ Write = Callable[[Path], WrittenFile]
 
 @dataclass(frozen=True, slots=True)
 class TableSnapshot:
-    """A table at one moment: its live files, and the last segment of a writer that they include (0: none)."""
+    """A table at one moment: its live files, and the last segment of a writer that they include (0: none).
+
+    Where it ``is_evolved`` files may lack columns that the table has.
+    """
 
     version: int
     files: tuple[str, ...]
     committed_segment: int
+    is_evolved: bool = False
 
 
 class Lake:
@@ -66,7 +72,10 @@ class Lake:
         self._unreferenced_since_s: dict[Path, float] = {}
 
     def create(self, table: Table) -> None:
-        """Make the table if it does not exist; repair what a power cut may have done to it."""
+        """Make the table if it does not exist; repair what a power cut may have done to it.
+
+        One of an older version gets the columns that it lacks. Raises LakeError, also for a column of another type.
+        """
         path = self.directory / table.name
         with self._lock_of(table):
             try:
@@ -75,6 +84,7 @@ class Lake:
                 if not (path / "_delta_log").is_dir() or not DeltaTable.is_deltatable(str(path)):
                     self._make(table, path)
                 log.repair()
+                self._add_columns(table, log)
                 # Also of a table that is there: who made it may have died before it was on disk.
                 log.sync()
                 for folder in (path, path.parent):
@@ -97,7 +107,8 @@ class Lake:
                 return False
             if rows.num_rows == 0:
                 return True
-            rows = without_duplicates(rows, table.identity)
+            # An older version may have written them down.
+            rows = without_duplicates(with_all_columns(rows, table.schema), table.identity)
             with self._written(table, _by_partition(table, rows)) as files:
                 return self._append_segment(table, files, writer_id, segment)
         except _FAILURES as error:
@@ -111,7 +122,7 @@ class Lake:
         with self._reading(table) as log:
             state = log.refresh()
             files = tuple(f"{root}/{path}" for path in state.files)
-            return TableSnapshot(state.version, files, state.transactions.get(writer_id, 0))
+            return TableSnapshot(state.version, files, state.transactions.get(writer_id, 0), state.is_evolved)
 
     def files(self, table: Table) -> tuple[DataFile, ...]:
         """Return what the table's log says of its live files."""
@@ -197,6 +208,18 @@ class Lake:
             mode="ignore",
             configuration=CONFIGURATION,
         )
+
+    def _add_columns(self, table: Table, log: TransactionLog) -> None:
+        for _ in range(VERSION_TAKEN_ATTEMPTS_MAX):
+            log.refresh()
+            added = added_columns(DeltaTable(self.directory / table.name), table.schema)
+            if added is None:
+                return
+            with suppress(VersionTakenError):
+                log.append([added], operation="ADD COLUMN", transactions={})
+                logger.info("table %s: of an older version; it has the columns of this one now", table.name)
+                return
+        raise LakeError("other programs change it faster than columns can be added to it")
 
     def _has_segment(self, table: Table, writer_id: str, segment: int) -> bool:
         with self._reading(table) as log:

@@ -10,6 +10,9 @@ A reader walks the frames. A whole frame whose checksum is wrong is reported, ne
 may be what is damaged, the walk goes on at the next frame that bears the salt and is right: clients, who don't know the
 salt, can't have put such bytes there. It ends at a frame that is not there in full, with no right one behind it: the
 torn tail of a write that a crash cut short, which was never acknowledged, or one that is just being written.
+
+A segment of an older version, whose schema lacks columns of this one, is read with NULL in their place. One of any
+other schema is not guessed at.
 """
 
 import os
@@ -23,6 +26,7 @@ import pyarrow as pa
 import xxhash
 
 from storage.errors import SegmentError
+from storage.older_rows import only_lacks_columns, with_all_columns
 
 SUFFIX = ".arrow"
 # Frames up to so many rows are copied into one buffer; of larger ones the columns are written from where they lie.
@@ -116,6 +120,8 @@ class SegmentReader:
         self.end = 0
         self._path = path
         self._schema = schema
+        # Of the file, where an older version wrote it.
+        self._written_schema = schema
         self._salt: bytes | None = None
 
     def read(self, *, end: int | None = None, mapped: bool = False) -> Iterator[Frame]:
@@ -133,10 +139,11 @@ class SegmentReader:
             if frame is None:
                 return
             self.end = origin + frame.end
-            yield Frame(origin + frame.offset, self.end, frame.rows)
+            rows = None if frame.rows is None else with_all_columns(frame.rows, self._schema)
+            yield Frame(origin + frame.offset, self.end, rows)
 
     def _next(self, buffer: pa.Buffer, offset: int) -> Frame | None:
-        frame = _frame_at(buffer, offset, self._schema)
+        frame = _frame_at(buffer, offset, self._written_schema)
         if frame is not None and frame.rows is not None:
             if self._salt is None:
                 self._salt = _salt_of(buffer[offset : offset + _METADATA_BYTES_MAX])
@@ -153,7 +160,7 @@ class SegmentReader:
         while mention >= 0:
             start = data.rfind(_CONTINUATION, max(1, mention - _METADATA_BYTES_MAX), mention)
             while start > 0:
-                frame = _frame_at(buffer, offset + start, self._schema) if start % 8 == 0 else None
+                frame = _frame_at(buffer, offset + start, self._written_schema) if start % 8 == 0 else None
                 if frame is not None and frame.rows is not None:
                     return offset + start
                 start = data.rfind(_CONTINUATION, max(1, mention - _METADATA_BYTES_MAX), start + 3)
@@ -184,7 +191,8 @@ class SegmentReader:
             names = found.names
         except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError):
             return default
-        if found.equals(self._schema):
+        if only_lacks_columns(found, self._schema):
+            self._written_schema = found.remove_metadata()
             return int(reader.tell())
         expected = self._schema.names
         raise SegmentError(

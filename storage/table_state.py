@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from storage.data_file import DataFile
 from storage.errors import LakeError
+from storage.table_columns import is_evolved
 
 READER_VERSION, WRITER_VERSION = 1, 2
 """The versions of Delta's protocol that are read and written."""
@@ -22,11 +23,15 @@ _KINDS = {str: "text", int: "an integer", dict: "an object"}
 
 @dataclass(slots=True)
 class TableState:
-    """A version of the table: its live files by path, and the last transaction of each application."""
+    """A version of the table: its live files by path, and the last transaction of each application.
+
+    Where it ``is_evolved`` files may lack columns that the table has.
+    """
 
     version: int = -1
     files: dict[str, DataFile] = field(default_factory=dict)
     transactions: dict[str, int] = field(default_factory=dict)
+    is_evolved: bool = False
 
     def apply(self, action: object, source: Path) -> None:
         """Take over an action that stands in ``source``. Raises LakeError where it is none that can be read."""
@@ -42,6 +47,8 @@ class TableState:
             self.transactions[_get(transaction, "appId", str, source)] = _get(transaction, "version", int, source)
         elif action.get("protocol") is not None:
             _check_protocol(_get(action, "protocol", dict, source), source)
+        elif action.get("metaData") is not None:
+            self.is_evolved = is_evolved(action["metaData"])
 
 
 def _added(added: Mapping[str, object], source: Path) -> DataFile:

@@ -166,7 +166,7 @@ class TransactionLog:
         state = TableState(version)
         for path in paths:
             try:
-                rows = pq.read_table(path, columns=["add", "txn", "protocol"], partitioning=None)
+                rows = pq.read_table(path, columns=["add", "txn", "protocol", "metaData"], partitioning=None)
             except pa.ArrowException as error:
                 raise LakeError(f"{path}: the checkpoint can't be read: {error}") from error
             for row in rows.to_pylist():

@@ -21,6 +21,7 @@ from schemas.spans import SPANS
 from schemas.table import Table
 from schemas.tables import TABLES
 from storage.engines.answer_limits import Answer, limited
+from storage.engines.file_columns import FileColumns
 from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
 from storage.hot import HotRows, View
 from storage.lake import Lake
@@ -75,6 +76,7 @@ class DuckDBEngine:
     def __init__(self, lake: Lake, hot: HotRows, *, memory_limit: str = "2GB", threads: int = 2) -> None:
         self._lake_directory = lake.directory
         self._hot = hot
+        self._columns = FileColumns()
         self._trusted = _database(memory_limit, threads, readable=lake.directory)
         self._sandbox = _database(memory_limit, threads, readable=None)
         self._users: dict[duckdb.DuckDBPyConnection, threading.Event] = {}
@@ -156,17 +158,18 @@ class DuckDBEngine:
             return self._hot.view(table)
         # The rollup has no log of its own: its hot rows are those of the spans that it does not yet count.
         view = self._hot.view(SESSION_ROLLUP, logged=SPANS)
-        return View(table, view.files, session_rollup(view.hot))
+        return View(table, view.files, session_rollup(view.hot), view.is_evolved)
 
     def _define_files(self, session: QuerySession, table: Table) -> None:
         """Make the table's name a view over its files, read natively, and its hot rows."""
         view = self._view(table)
         columns = ", ".join(table.schema.names)
         sources = [f"SELECT {columns} FROM hot_{table.name}"]  # noqa: S608 - names from the schema
-        if view.files:
-            files = ", ".join(_quoted(path) for path in view.files)
-            partition = ", hive_partitioning = true, hive_types = {'date': DATE}" if table.partition_by else ""
-            sources.append(f"SELECT {columns} FROM read_parquet([{files}]{partition})")  # noqa: S608 - paths are quoted
+        partition = ", hive_partitioning = true, hive_types = {'date': DATE}" if table.partition_by else ""
+        for names, paths in self._columns.alike(view):
+            files = ", ".join(_quoted(path) for path in paths)
+            found = ", ".join(name if name in names else f"NULL AS {name}" for name in table.schema.names)
+            sources.append(f"SELECT {found} FROM read_parquet([{files}]{partition})")  # noqa: S608 - paths are quoted
         condition = "true" if session.project is None else f"project = {_quoted(session.project)}"
         session.connection.register(f"hot_{table.name}", view.hot)
         session.connection.execute(
