@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Row, Select, and_, delete, func, insert, select, update
 
-from storage.datasets.tables import dataset_entries, dataset_versions, metadata
+from storage.datasets.tables import dataset_entries, dataset_versions
 from storage.errors import StorageError
 from storage.registry.database import Database
 from storage.registry.errors import ConflictError, RegistryError
@@ -96,12 +96,6 @@ class Datasets:
 
     def __init__(self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
         self._database = Database(url, busy_timeout_ms=busy_timeout_ms)
-        try:
-            with self._database.writing() as connection:
-                metadata.create_all(connection)
-        except RegistryError:
-            self.close()
-            raise
 
     def close(self) -> None:
         """Close the database; safe twice."""

@@ -1,12 +1,13 @@
-"""The tables of datasets, in the registry's database: versions, and their entries."""
+"""The tables of datasets, in the registry's database: versions, and their entries.
+
+What is changed here needs a migration, as what is changed in storage/registry/tables.py does.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 
-from storage.registry.tables import UtcDateTime
-
-metadata = MetaData()
+from storage.registry.tables import UtcDateTime, metadata
 
 dataset_versions = Table(
     "dataset_versions",

@@ -18,12 +18,20 @@ MARK = "xq7marked9z"
 
 
 @pytest.fixture
+def datasets(registry_url: str) -> Iterator[Datasets]:
+    found = Datasets(registry_url)
+    yield found
+    found.close()
+
+
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """Return a file, of which all bytes are searched: PostgreSQL's are not its users'."""
     return tmp_path / "registry.sqlite3"
 
 
 @pytest.fixture
-def datasets(path: Path) -> Iterator[Datasets]:
+def in_file(path: Path) -> Iterator[Datasets]:
     found = Datasets(f"sqlite:///{path}")
     yield found
     found.close()
@@ -94,7 +102,7 @@ def test_a_project_sees_its_own(datasets: Datasets) -> None:
     assert datasets.create("q", draft())[1] == "created"
 
 
-def test_an_archived_dataset_is_hidden_and_its_numbers_are_not_used_again(datasets: Datasets, path: Path) -> None:
+def test_an_archived_dataset_is_hidden_and_its_numbers_are_not_used_again(datasets: Datasets) -> None:
     for text in ("one", MARK):
         datasets.create("p", draft(entry(text)))
 
@@ -103,7 +111,6 @@ def test_an_archived_dataset_is_hidden_and_its_numbers_are_not_used_again(datase
     assert (datasets.latest("p"), inputs(datasets), inputs(datasets, 1)) == ([], None, None)
     assert [version.left for version in datasets.versions("p", "golden")] == [0, 0]
     assert [version.version for version in datasets.latest("p", archived=True)] == [2]
-    assert MARK.encode() not in bytes_of(path)
     # Also where it is what the last version was.
     assert datasets.create("p", draft(entry(MARK)))[0].version == 3
     assert inputs(datasets) == [MARK]
@@ -133,16 +140,25 @@ def test_entries_of_a_customer_are_forgotten_by_their_ids(datasets: Datasets) ->
     assert (version.entries, version.left) == (6, 3)
 
 
-def test_nothing_that_was_forgotten_is_in_the_file(datasets: Datasets, path: Path) -> None:
-    long = MARK * 5_000
-    query = f"SELECT input FROM spans WHERE customer_id = '{MARK}'"
-    datasets.create("p", draft(entry(long, customer_id=MARK), entry(), source="sql", query=query))
+def test_nothing_that_was_archived_is_in_the_file(in_file: Datasets, path: Path) -> None:
+    in_file.create("p", draft(entry(MARK)))
     assert MARK.encode() in bytes_of(path)
 
-    datasets.forget("p", [MARK], [], [])
+    in_file.archive("p", "golden")
 
     assert MARK.encode() not in bytes_of(path)
-    assert datasets.versions("p", "golden")[0].query is None
+
+
+def test_nothing_that_was_forgotten_is_in_the_file(in_file: Datasets, path: Path) -> None:
+    long = MARK * 5_000
+    query = f"SELECT input FROM spans WHERE customer_id = '{MARK}'"
+    in_file.create("p", draft(entry(long, customer_id=MARK), entry(), source="sql", query=query))
+    assert MARK.encode() in bytes_of(path)
+
+    in_file.forget("p", [MARK], [], [])
+
+    assert MARK.encode() not in bytes_of(path)
+    assert in_file.versions("p", "golden")[0].query is None
 
 
 def test_more_ids_than_a_statement_takes_are_forgotten(datasets: Datasets) -> None:
@@ -190,10 +206,10 @@ def test_what_was_archived_takes_no_room(datasets: Datasets, monkeypatch: pytest
     assert datasets.create("p", draft())[1] == "updated"
 
 
-def test_another_process_sees_what_was_made(datasets: Datasets, path: Path) -> None:
+def test_another_process_sees_what_was_made(datasets: Datasets, registry_url: str) -> None:
     datasets.create("p", draft())
 
-    other = Datasets(f"sqlite:///{path}")
+    other = Datasets(registry_url)
 
     assert inputs(other) == ["question"]
     other.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from registry_documents import config
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Engine, create_engine, insert, inspect, text
 
+from storage.datasets.datasets import Datasets
+from storage.datasets.tables import dataset_versions
 from storage.registry import migrations
 from storage.registry.api_keys import ApiKeys
 from storage.registry.errors import RegistryUnavailableError
@@ -106,6 +109,32 @@ def test_going_down_keeps_the_versions(engine: Engine, registry_url: str) -> Non
     registry = Registry(registry_url)
     assert len(registry.configs("default")) == 1
     registry.close()
+
+
+def test_datasets_that_were_made_before_they_had_a_revision_stay(engine: Engine, registry_url: str) -> None:
+    Registry(registry_url).close()
+    with engine.begin() as connection:
+        migrate(connection, "0002")
+        metadata.create_all(connection)
+        connection.execute(
+            insert(dataset_versions).values(
+                project="p",
+                key="golden",
+                version=1,
+                name="Golden",
+                source="entries",
+                entries=0,
+                size_bytes=0,
+                created_at=datetime.now(UTC),
+            )
+        )
+
+    datasets = Datasets(registry_url)
+
+    assert [version.key for version in datasets.latest("p")] == ["golden"]
+    datasets.close()
+    with engine.connect() as connection:
+        assert revision_of(connection) == HEAD
 
 
 def test_a_migration_that_fails_changes_nothing(engine: Engine, registry_url: str) -> None:
