@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from schemas import token_rule
 from schemas.table import TIMESTAMP, Table, column
 
 SPANS = Table(
@@ -63,13 +64,13 @@ SPANS = Table(
             column("response_model", pa.string(), "The model that answered."),
             column("input_tokens", pa.int64(), "All input tokens, those of a cache included."),
             column("output_tokens", pa.int64(), "All output tokens, those spent on reasoning included."),
-            column("total_tokens", pa.int64(), "Total as reported, else input plus output."),
+            column("total_tokens", pa.int64(), "Total as reported, but at least input plus output."),
             column("uncached_input_tokens", pa.int64(), "Input tokens neither read from nor written to a cache."),
             column("cache_read_tokens", pa.int64(), "Input tokens that were read from a cache."),
             column("cache_write_tokens", pa.int64(), "Input tokens that were written to a cache."),
             column("visible_output_tokens", pa.int64(), "Output tokens that are no reasoning."),
             column("reasoning_tokens", pa.int64(), "Output tokens spent on reasoning."),
-            column("token_rule", pa.string(), "What the reported counts were taken to include."),
+            column("token_rule", pa.string(), token_rule.DESCRIPTION),
             column("reported_cost", pa.float64(), "Cost as the client reported it, USD; NULL where it did not."),
             column(
                 "computed_cost",

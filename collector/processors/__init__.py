@@ -7,13 +7,14 @@ import pyarrow as pa
 from collector.processors.normalise import normalise
 from collector.processors.price import price
 from collector.processors.statement import with_statement_hash
+from collector.processors.tokens import split_tokens
 
 Processor = Callable[[pa.RecordBatch], pa.RecordBatch]
 TableProcessor = Callable[[str, pa.RecordBatch], pa.RecordBatch]
 """A processor of any table's rows, given the table's name."""
 
 PROCESSORS: dict[str, tuple[Processor, ...]] = {
-    "spans": (normalise, price),
+    "spans": (normalise, split_tokens, price),
     "exposures": (with_statement_hash,),
 }
 

@@ -1,16 +1,16 @@
-"""Fills the columns of spans that follow from others: operation, provider, totals, whether it is a leaf call.
+"""Fills the columns of spans that follow from others: operation, provider, streaming, whether it is a leaf call.
 
 The rules: what the client reported stays. A span that names a model and no operation is an ``llm`` call. Leaf calls are
 the operations of INFERENCE_OPERATIONS, whatever their case, and those that end like Vercel's leaf spans. A provider is
-told from the model's name (the one that answered, else the one that was asked for). A total is input plus output. A
-time to the first token, or a ``.doStream`` span, shows a stream; nothing shows that there was none.
+told from the model's name (the one that answered, else the one that was asked for). A time to the first token, or a
+``.doStream`` span, shows a stream; nothing shows that there was none.
 """
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.processors.columns import Booleans, Coded, integers, validity, with_columns
+from collector.processors.columns import Booleans, Coded, validity, with_columns
 
 # Leaf calls to a model. Agents, chains and the wrappers around them repeat their children's usage.
 INFERENCE_OPERATIONS = frozenset(
@@ -61,7 +61,6 @@ def normalise(spans: pa.RecordBatch) -> pa.RecordBatch:
         "operation": operation.take(operation.texts) if unnamed.any() else None,
         "is_inference": pa.array(operation.flags([_is_inference(text) for text in operation.texts])),
         "provider": _provider(spans, has_model),
-        "total_tokens": _total_tokens(spans),
         "is_streaming": _is_streaming(spans, operation),
     }
     return with_columns(spans, **{name: values for name, values in filled.items() if values is not None})
@@ -90,17 +89,6 @@ def _provider(spans: pa.RecordBatch, has_model: Booleans) -> pa.Array | None:
 
 def _provider_of(model: str | None) -> str | None:
     return next((provider for prefix, provider in PROVIDER_PREFIXES if model and model.startswith(prefix)), None)
-
-
-def _total_tokens(spans: pa.RecordBatch) -> pa.Array | None:
-    reported = spans["total_tokens"]
-    if not reported.null_count:
-        return None
-    input_tokens, output_tokens = spans["input_tokens"], spans["output_tokens"]
-    known = validity(input_tokens) | validity(output_tokens)
-    if not known.any():
-        return None
-    return _else(reported, pa.array(integers(input_tokens) + integers(output_tokens), mask=~known))
 
 
 def _is_streaming(spans: pa.RecordBatch, operation: Coded) -> pa.Array | None:

@@ -1,4 +1,4 @@
-"""The columns that follow from others: operation, leaf calls, provider, totals, streaming."""
+"""The columns that follow from others: operation, leaf calls, provider, streaming."""
 
 from __future__ import annotations
 
@@ -85,16 +85,6 @@ def test_a_provider_is_inferred_from_the_model_where_none_is_named(
     assert normalised(**columns)["provider"] == provider
 
 
-@given(COUNTS, COUNTS, COUNTS)
-def test_a_total_is_the_reported_one_else_the_sum_of_what_is_known(
-    total: int | None, left: int | None, right: int | None
-) -> None:
-    found = normalised(total_tokens=total, input_tokens=left, output_tokens=right)["total_tokens"]
-
-    is_unknown = left is None and right is None
-    assert found == (total if total is not None else None if is_unknown else (left or 0) + (right or 0))
-
-
 @pytest.mark.parametrize(
     ("columns", "is_streaming"),
     [
@@ -112,13 +102,12 @@ def test_a_time_to_the_first_token_shows_a_stream_unless_the_client_says_otherwi
 
 
 def test_each_row_of_a_batch_is_judged_by_itself() -> None:
-    rows = [{"request_model": "gpt-4o"}, {}, {"operation": "tool", "input_tokens": 3}]
+    rows = [{"request_model": "gpt-4o"}, {}, {"operation": "tool"}]
 
     found = normalise(batch("spans", rows)).to_pylist()
 
     assert [row["operation"] for row in found] == ["llm", None, "tool"]
     assert [row["provider"] for row in found] == ["openai", None, None]
-    assert [row["total_tokens"] for row in found] == [None, None, 3]
 
 
 ROWS = st.fixed_dictionaries(
@@ -128,9 +117,6 @@ ROWS = st.fixed_dictionaries(
         "provider": st.sampled_from(["openai", "azure"]) | st.text(max_size=5),
         "response_model": st.sampled_from(["gpt-4o", "claude-3", "mine", ""]),
         "request_model": st.sampled_from(["gemini-2.5-pro", "grok-4", "mine"]),
-        "total_tokens": COUNTS,
-        "input_tokens": COUNTS,
-        "output_tokens": COUNTS,
         "is_streaming": st.booleans(),
         "time_to_first_token_ns": COUNTS,
     },
