@@ -58,14 +58,19 @@ NAMES: list[tuple[str | None, str, str | None, str]] = [
     ("google", "models/gemini-2.5-pro", "google", "gemini-2.5-pro"),
     ("gcp.vertex_ai", "publishers/google/models/gemini-2.5-pro", "google", "gemini-2.5-pro"),
     (None, "openai:gpt-4o", "openai", "gpt-4o"),
-    ("together", "together:meta-llama/Llama-3.3-70B-Instruct-Turbo", "together", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+    (
+        "together",
+        "together:meta-llama/Llama-3.3-70B-Instruct-Turbo",
+        "together",
+        "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+    ),
     (
         "aws.bedrock",
         "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.anthropic.claude-3-5-sonnet-20241022-v2:0",
         "aws",
         "eu.anthropic.claude-3-5-sonnet-20241022-v2:0",
     ),
-]  # fmt: skip
+]
 USAGES = [
     {"input_tokens": 1_234, "output_tokens": 567},
     {"input_tokens": 0, "output_tokens": 0},
