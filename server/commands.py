@@ -182,9 +182,9 @@ class Command(BaseSettings):
     )
 
     serve: CliSubCommand[Serve] = Field(description="Start the server.")
-    apply: CliSubCommand[Apply] = Field(description="Load configs, prompts and prompt tests from a YAML file.")
+    apply: CliSubCommand[Apply] = Field(description="Load configs, prompts, prompt tests and prices from a YAML file.")
     diff: CliSubCommand[Diff] = Field(description="Tell what applying a YAML file would change.")
-    export: CliSubCommand[Export] = Field(description="Print configs, prompts and prompt tests as a YAML file.")
+    export: CliSubCommand[Export] = Field(description="Print configs, prompts, prompt tests and prices as a YAML file.")
     history: CliSubCommand[History] = Field(description="List the versions of one of them.")
     rollback: CliSubCommand[Rollback] = Field(description="Make an older version the latest again.")
     publish: CliSubCommand[Publish] = Field(description="Make a draft the latest version.")

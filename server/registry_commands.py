@@ -29,7 +29,7 @@ from storage.registry import document
 from storage.registry.management import Management, export
 from storage.registry.resources import Authorship, Kind
 
-KINDS: Mapping[str, Kind] = {"config": "config", "prompt": "prompt", "prompt-test": "prompt_ab_test"}
+KINDS: Mapping[str, Kind] = {"config": "config", "prompt": "prompt", "prompt-test": "prompt_ab_test", "price": "price"}
 DIFFERENT = 3
 
 Note = Annotated[str, Field(max_length=NOTE_CHARS_MAX, pattern=TEXT_PATTERN, description="Why: it is kept for ever.")]
@@ -54,7 +54,7 @@ class _OnRegistry(BaseModel):
 
 
 class Apply(_OnRegistry):
-    """Make the configs, prompts and prompt tests of a YAML file the latest ones; a change makes a new version."""
+    """Make the configs, prompts, prompt tests and prices of a YAML file the latest; a change makes a new version."""
 
     file: CliPositionalArg[Path] = Field(description="The YAML file.")
     note: Note = ""
@@ -104,7 +104,7 @@ class Diff(_OnRegistry):
 
 
 class Export(_OnRegistry):
-    """Print all configs, prompts and prompt tests as a YAML file, which applied again changes nothing."""
+    """Print all configs, prompts, prompt tests and prices as a YAML file, which applied again changes nothing."""
 
     def cli_cmd(self) -> None:
         """Print the file; as JSON with --json."""
@@ -121,8 +121,8 @@ class Export(_OnRegistry):
 class _OnResource(_OnRegistry):
     """What every command on one resource is told beside."""
 
-    kind: CliPositionalArg[Literal["config", "prompt", "prompt-test"]] = Field(
-        description="config, prompt or prompt-test."
+    kind: CliPositionalArg[Literal["config", "prompt", "prompt-test", "price"]] = Field(
+        description="config, prompt, prompt-test or price."
     )
     key: CliPositionalArg[str] = Field(description="Its key.")
 
@@ -145,7 +145,7 @@ class _OnResource(_OnRegistry):
 
 
 class History(_OnResource):
-    """List the versions of a config, a prompt or a prompt test, the newest first."""
+    """List the versions of a config, a prompt, a prompt test or a price, the newest first."""
 
     def cli_cmd(self) -> None:
         """Print them."""
@@ -197,7 +197,7 @@ class Publish(_OnResource):
 
 
 class Archive(_OnResource):
-    """Take a config, a prompt or a prompt test out of all lists; its versions are still served by number."""
+    """Take a config, a prompt, a prompt test or a price out of all lists; its versions are still served by number."""
 
     note: Note = ""
 

@@ -16,7 +16,7 @@ PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 # To change something here takes a key of admin.
 MANAGEMENT = tuple(
     f"/api/{resources}{path}"
-    for resources in ("configs", "prompts", "prompt-tests")
+    for resources in ("configs", "prompts", "prompt-tests", "prices")
     for path in (
         "",
         "/{key:path}",

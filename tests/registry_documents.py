@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from datetime import date
 from typing import Any
 
 from hypothesis import strategies as st
@@ -55,6 +56,23 @@ def configs(draw: st.DrawFn, key: str) -> dict[str, Any]:
     return config | draw(about) | draw(st.fixed_dictionaries({}, optional={"sticky_by": st.sampled_from(UNITS)}))
 
 
+USD = st.integers(0, 100) | st.floats(0, 100)
+day_texts = st.dates(date(2020, 1, 1), date(2026, 1, 1)).map(date.isoformat)
+
+
+@st.composite
+def prices(draw: st.DrawFn, key: str) -> dict[str, Any]:
+    of_cache = {"cache_read": USD, "cache_write": USD}
+    tokens = st.fixed_dictionaries({"input": USD, "output": USD}, optional=of_cache)
+    given = draw(
+        st.fixed_dictionaries(
+            {"model": names, "from": day_texts, "usd_per_million": tokens},
+            optional={"provider": names, "to": st.just("2026-11-21"), "usd_per_request": USD},
+        )
+    )
+    return {"key": key, **given} | draw(about) | draw(st.sampled_from([{}, {"replaces_reported": True}]))
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Return a valid document as plain data; its prompt tests name prompts of its own."""
@@ -70,6 +88,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             {"key": key, "variants": [{"prompt_key": prompt, "weight": draw(weights)} for prompt in prompt_keys]}
             for key in test_keys
         ],
+        "prices": [draw(prices(key)) for key in draw(st.lists(names, max_size=2, unique=True))],
     }
 
 
@@ -81,6 +100,12 @@ def config(key: str = "summarizer", weight: float = 50) -> dict[str, Any]:
 def prompt(key: str = "welcome", text: str = "Hello {{name}}") -> dict[str, Any]:
     """Return a prompt whose user template is the given text."""
     return {"key": key, "system_prompt": "You are brief.", "user_template": text}
+
+
+def price(key: str = "llama", **fields: Any) -> dict[str, Any]:
+    """Return a price of a model that nobody else knows."""
+    tokens = {"input": 1, "output": 2}
+    return {"key": key, "model": "custom:llama", "from": "2026-01-01", "usd_per_million": tokens, **fields}
 
 
 def prompt_test(key: str = "welcome-test", **variant: Any) -> dict[str, Any]:

@@ -11,7 +11,12 @@ from storage.registry.bodies import resource_of
 from storage.registry.differences import Difference
 from storage.registry.resources import Change, Draft, Kind, Resource, Version
 
-PATHS: Mapping[Kind, str] = {"config": "configs", "prompt": "prompts", "prompt_ab_test": "prompt-tests"}
+PATHS: Mapping[Kind, str] = {
+    "config": "configs",
+    "prompt": "prompts",
+    "prompt_ab_test": "prompt-tests",
+    "price": "prices",
+}
 """Under which path a kind is."""
 
 

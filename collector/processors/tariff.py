@@ -22,6 +22,7 @@ from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, Tiere
 
 from collector.processors.catalogue import find_model
 from collector.processors.columns import Integers
+from collector.processors.spellings import spellings
 
 NAMES_MAX = 10_000
 """How many pairs of a provider and a model are remembered, known or not."""
@@ -127,7 +128,8 @@ class Tariff:
 @lru_cache(maxsize=NAMES_MAX)
 def tariff_of(provider: str | None, model: str) -> Tariff | None:
     """Return the prices of a model under the names that a client gave it and its provider; None where it has none."""
-    found = find_model(provider, model)
+    models = (find_model(*names) for names in spellings(provider, model))
+    found = next(filter(None, models), None)
     if found is None:
         return None
     # A model goes by many names.

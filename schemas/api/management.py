@@ -37,6 +37,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             {"prompt_key": "welcome-short", "prompt_version": 1, "weight": 50},
         ],
     },
+    "price": {
+        "key": "our-llama",
+        "model": "custom:our-llama*",
+        "from": "2026-11-01",
+        "usd_per_million": {"input": 0.2, "cache_read": 0.05, "output": 0.6},
+    },
 }
 """A body of each kind."""
 

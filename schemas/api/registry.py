@@ -1,4 +1,4 @@
-"""The registry's document: model configs, prompts and prompt tests, as YAML files and ``POST /apply`` write them.
+"""The registry's document: model configs, prompts, prompt tests, prices; as YAML files and ``POST /apply`` have it.
 
 The models hold what a client is served, under its wire names, and refuse what a client would trip over: an unknown
 key, a value of another type (never coerced in silence), a weight that is no share, an index beyond the variants.
@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.api.price import Day, TokenPrices, Usd
 from schemas.api.problems import (
     LIST_FORM,
     NAME_PATTERN,
@@ -41,6 +42,7 @@ TAGS_MAX = 100
 VARIABLES_MAX = 1_000
 VARIANTS_MAX = 1_000
 RESOURCES_MAX = 10_000
+PRICES_MAX = 1_000  # each of them may be asked about every new name of a model
 TARGETS_MAX = 10_000
 RULES_MAX = 1_000
 CONDITIONS_MAX = 100
@@ -109,6 +111,10 @@ def template_variables(text: str) -> list[str]:
 # What a default is left out by: a body that spells it out is the same body.
 def _is_empty(value: object) -> bool:
     return not value
+
+
+def _is_false(value: object) -> bool:
+    return value is False
 
 
 def _is_one(value: object) -> bool:
@@ -386,19 +392,48 @@ class PromptTest(Resource):
         return self
 
 
+class Price(Resource):
+    """What calls to a model cost this project, in the place of public prices: from one day (UTC) through another.
+
+    ``model`` and ``provider`` are names, whatever their case, in which ``*`` stands for any text and ``?`` for any
+    character; without a provider it is any. ``replaces_reported``: it goes before a cost that the client reports, too.
+    """
+
+    model: Name
+    provider: Name | None = None
+    from_day: Day = Field(alias="from")
+    to_day: Day | None = Field(alias="to", default=None)
+    usd_per_million: TokenPrices | None = None
+    usd_per_request: Usd | None = None
+    replaces_reported: bool = Field(default=False, exclude_if=_is_false)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        problems = []
+        if self.usd_per_million is None and self.usd_per_request is None:
+            problems.append(Problem("", "needs usd_per_million, usd_per_request, or both"))
+        if self.to_day is not None and self.to_day < self.from_day:
+            problems.append(Problem("to", f"must not be before from ({self.from_day}), got {self.to_day}"))
+        if problems:
+            raise refusal(*problems)
+        return self
+
+
 class RegistryDocument(Part):
     """What one ``apply`` defines; what it does not name stays as it is."""
 
     configs: list[Config] = Field(default=[], max_length=RESOURCES_MAX)
     prompts: list[Prompt] = Field(default=[], max_length=RESOURCES_MAX)
     prompt_ab_tests: list[PromptTest] = Field(default=[], max_length=RESOURCES_MAX)
+    prices: list[Price] = Field(default=[], max_length=PRICES_MAX)
 
     @model_validator(mode="after")
     def _keys_are_unique(self) -> Self:
-        lists: dict[str, Sequence[Config | Prompt | PromptTest]] = {
+        lists: dict[str, Sequence[Resource]] = {
             "configs": self.configs,
             "prompts": self.prompts,
             "prompt_ab_tests": self.prompt_ab_tests,
+            "prices": self.prices,
         }
         problems = [
             Problem(f"{name}[{index}].key", f"duplicate key {key!r}, first in {name}[{first}]")

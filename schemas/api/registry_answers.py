@@ -50,7 +50,7 @@ class PromptTestsAnswer(BaseModel):
 class AppliedChange(BaseModel):
     """What ``POST /apply`` did with one resource of the document."""
 
-    kind: Literal["config", "prompt", "prompt_ab_test"]
+    kind: Literal["config", "prompt", "prompt_ab_test", "price"]
     key: str
     version: Version
     action: Literal["created", "updated", "unchanged"]

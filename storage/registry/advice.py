@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fallom.assignment import effective_shares, variant_list
-from schemas.api.registry import Config, Prompt, PromptTest
+from schemas.api.registry import Config, PromptTest, Resource
 from storage.registry.percentages import percentages
 
 NAMED_MAX = 5
@@ -16,7 +16,7 @@ ACTIONS = frozenset(
 """The last part of the management API's paths."""
 
 
-def warnings(resource: Config | Prompt | PromptTest, version: int) -> tuple[str, ...]:
+def warnings(resource: Resource, version: int) -> tuple[str, ...]:
     """Return what an author should know about ``resource``, served as ``version``: each a path, a fact, its effect."""
     found: list[str] = []
     if resource.version not in (None, version):

@@ -9,14 +9,24 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.api.problems import Problem, problems_of
-from schemas.api.registry import Config, Prompt, PromptTest
+from schemas.api.registry import Config, Price, Prompt, PromptTest
 from storage.registry.errors import DocumentError
 from storage.registry.percentages import served_variants
 from storage.registry.resources import Kind
 
-AnyResource = Config | Prompt | PromptTest
-MODELS: Mapping[Kind, type[AnyResource]] = {"config": Config, "prompt": Prompt, "prompt_ab_test": PromptTest}
-LISTS: Mapping[Kind, str] = {"config": "configs", "prompt": "prompts", "prompt_ab_test": "prompt_ab_tests"}
+AnyResource = Config | Prompt | PromptTest | Price
+MODELS: Mapping[Kind, type[AnyResource]] = {
+    "config": Config,
+    "prompt": Prompt,
+    "prompt_ab_test": PromptTest,
+    "price": Price,
+}
+LISTS: Mapping[Kind, str] = {
+    "config": "configs",
+    "prompt": "prompts",
+    "prompt_ab_test": "prompt_ab_tests",
+    "price": "prices",
+}
 """The list of a document in which a kind stands."""
 
 # For people, for the author's checks, and for the server itself.

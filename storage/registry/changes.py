@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import Connection
 
 from schemas.api.problems import Problem
-from schemas.api.registry import RESOURCES_MAX, Prompt, PromptTest, RegistryDocument
+from schemas.api.registry import PRICES_MAX, RESOURCES_MAX, Prompt, PromptTest, RegistryDocument
 from storage.registry import versions
 from storage.registry.advice import variable_warnings, warnings
 from storage.registry.bodies import LISTS, AnyResource, resource_of, stored
@@ -28,6 +28,8 @@ def entries(document: RegistryDocument) -> Iterator[tuple[Kind, str, AnyResource
         yield "prompt", f"prompts[{index}]", prompt
     for index, test in enumerate(document.prompt_ab_tests):
         yield "prompt_ab_test", f"prompt_ab_tests[{index}]", test
+    for index, price in enumerate(document.prices):
+        yield "price", f"prices[{index}]", price
 
 
 def apply(connection: Connection, project: str, document: RegistryDocument, by: Authorship) -> list[Change]:
@@ -81,9 +83,9 @@ def make_latest(
 def room_problems(connection: Connection, project: str) -> list[Problem]:
     """Return the kinds of which there are more than there may be: all are in memory, and in one exported document."""
     return [
-        Problem(LISTS[kind], f"there may be at most {RESOURCES_MAX} of them, archived ones too, got {count}")
+        Problem(LISTS[kind], f"there may be at most {count_max} of them, archived ones too, got {count}")
         for kind, count in versions.counts(connection, project).items()
-        if count > RESOURCES_MAX
+        if count > (count_max := PRICES_MAX if kind == "price" else RESOURCES_MAX)
     ]
 
 
