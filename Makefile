@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A file of tests runs in one of so many processes.
+TEST_PROCESSES ?= 2
 
 
 .PHONY: setup demo serve test conformance crash fuzz hostile check bench format lint types contracts docs lock clean
@@ -23,7 +25,7 @@ serve: setup
 	$(BIN)/fallom-server serve
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 # Hold a server to OTLP, point by point, and write docs/conformance.md from the run; the tests say if it is out of date.
 conformance: setup
