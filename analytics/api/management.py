@@ -1,53 +1,44 @@
-"""Configs, prompts and prompt tests one at a time: versions, drafts, roll-backs, archiving; one code for all kinds.
-
-``ETag`` names what is there: the version of a resource, or the revision of a draft. A change with ``If-Match`` is made
-only if that is still there; else it is answered 412, with what is there now.
-"""
+"""Configs, prompts and prompt tests one at a time: versions, drafts, roll-backs, archiving; one code for all kinds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends, Header, Path, Query
-from pydantic import BaseModel, ValidationError
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from analytics.api.answers import json_answer
-from analytics.api.author import author
-from analytics.api.descriptions import answers, json_request
-from analytics.api.errors import ApiError
-from analytics.api.managed import PATHS, applied_content, draft_content, resource_content, version_content
-from analytics.api.project import project
+from analytics.api.changing import (
+    Asked,
+    Author,
+    IfMatch,
+    IfNoneMatch,
+    Key,
+    Managed,
+    Project,
+    add_action,
+    json_object,
+    published,
+    tagged,
+)
+from analytics.api.descriptions import json_request
+from analytics.api.managed import PATHS, draft_content, resource_content, version_content
 from analytics.api.registry_requests import Note, json_body, precondition, registry_errors
 from schemas.api import management as shapes
-from schemas.api.problems import NAME_PATTERN, problems_of, shown
 from schemas.api.registry import NAME_CHARS_MAX
-from storage.registry import document
-from storage.registry.bodies import MODELS
-from storage.registry.errors import ResourceNotFoundError, StaleError
 from storage.registry.management import Management
 from storage.registry.registry import Registry
-from storage.registry.resources import Authorship, Precondition, Published
+from storage.registry.resources import Authorship, Resource
 
 LIST_MAX = 1_000
-
-T = TypeVar("T", bound=BaseModel)
-
-Project = Annotated[str, Depends(project)]
-Author = Annotated[str, Depends(author)]
-Key = Annotated[str, Path(max_length=NAME_CHARS_MAX, pattern=NAME_PATTERN)]
-IfMatch = Annotated[str | None, Header(description="Make the change only if this is the ETag, or `*`: if it is there.")]
-IfNoneMatch = Annotated[str | None, Header(description="`*`: make the change only if there is nothing yet.")]
 
 
 def router(registry: Registry) -> APIRouter:
     """Return the routes of all kinds over ``registry``."""
     routes = APIRouter(prefix="/api", tags=["management"])
     for kind, path in PATHS.items():
-        managed = _Managed(Management(registry, kind))
+        managed = Managed(Management(registry, kind))
         _add_drafts(routes, path, managed)
         _add_versions(routes, path, managed)
         _add_actions(routes, path, managed)
@@ -56,57 +47,7 @@ def router(registry: Registry) -> APIRouter:
     return routes
 
 
-class _Managed:
-    """One kind's resources, and how they are answered."""
-
-    def __init__(self, resources: Management) -> None:
-        self.resources = resources
-        self.model: Any = MODELS[resources.kind]
-        self.example = shapes.EXAMPLES[resources.kind]
-        # A body takes many times its size while it is read, and one writes at a time anyway.
-        self._changing = CapacityLimiter(1)
-
-    def described(self, shape: Any, *errors: int, success: int = 200) -> dict[int | str, dict[str, Any]]:
-        """Return the description of an answer over this kind's model."""
-        described = answers(self._shape(shape), *errors, 503, success=success)
-        if 412 in errors:
-            described[412] = {"model": self._shape(shapes.StaleAnswer)}
-        return described
-
-    def _shape(self, shape: Any) -> Any:
-        is_generic = shape is not None and shape.__pydantic_generic_metadata__["parameters"]
-        return shape.__class_getitem__(self.model) if is_generic else shape
-
-    async def change(self, change: Callable[[], Response], current: Callable[[], dict[str, Any]]) -> Response:
-        """Answer a change; one that is refused as stale with what ``current`` finds."""
-
-        def work() -> Response:
-            with registry_errors():
-                try:
-                    return change()
-                except StaleError as err:
-                    return self._stale(err, current)
-
-        return await to_thread.run_sync(work, limiter=self._changing)
-
-    def resource(self, project: str, key: str) -> dict[str, Any]:
-        """Return a resource, as JSON."""
-        return resource_content(self.resources.kind, self.resources.get(project, key))
-
-    def draft(self, project: str, key: str) -> dict[str, Any]:
-        """Return a draft, as JSON."""
-        return draft_content(*self.resources.draft(project, key))
-
-    def _stale(self, err: StaleError, current: Callable[[], dict[str, Any]]) -> Response:
-        try:
-            found = current()
-        except ResourceNotFoundError:
-            found = None
-        content = {"error": {"code": "precondition_failed", "message": str(err)}, "current": found}
-        return json_answer(content, 412, None if err.tag is None else _tagged(err.tag))
-
-
-def _add_resources(routes: APIRouter, path: str, managed: _Managed) -> None:
+def _add_resources(routes: APIRouter, path: str, managed: Managed) -> None:
     resources, model = managed.resources, managed.model
 
     @routes.get(f"/{path}", responses=managed.described(shapes.ResourceListAnswer, 400))
@@ -127,7 +68,7 @@ def _add_resources(routes: APIRouter, path: str, managed: _Managed) -> None:
         """Return one resource at its latest version, also one that is archived."""
         with registry_errors():
             found = resources.get(project, key)
-        return json_answer(resource_content(resources.kind, found), headers=_tagged(found.tag))
+        return json_answer(resource_content(resources.kind, found), headers=tagged(found.tag))
 
     @routes.put(
         f"/{path}/{{key:path}}",
@@ -146,12 +87,12 @@ def _add_resources(routes: APIRouter, path: str, managed: _Managed) -> None:
         """Make the body the latest version; one that differs in nothing makes no new version."""
         body, expected = await json_body(request), precondition(if_match, if_none_match)
         return await managed.change(
-            lambda: _published(resources.put(project, key, _object(body), Authorship(author, note), expected)),
+            lambda: published(resources.put(project, key, json_object(body), Authorship(author, note), expected)),
             lambda: managed.resource(project, key),
         )
 
 
-def _add_drafts(routes: APIRouter, path: str, managed: _Managed) -> None:
+def _add_drafts(routes: APIRouter, path: str, managed: Managed) -> None:
     resources, model = managed.resources, managed.model
     path = f"/{path}/{{key:path}}/draft"
 
@@ -160,7 +101,7 @@ def _add_drafts(routes: APIRouter, path: str, managed: _Managed) -> None:
         """Return the draft, and what it would change of the latest version."""
         with registry_errors():
             draft, changed = resources.draft(project, key)
-        return json_answer(draft_content(draft, changed), headers=_tagged(draft.tag))
+        return json_answer(draft_content(draft, changed), headers=tagged(draft.tag))
 
     @routes.put(
         path,
@@ -179,9 +120,9 @@ def _add_drafts(routes: APIRouter, path: str, managed: _Managed) -> None:
         body, expected = await json_body(request), precondition(if_match, if_none_match)
 
         def change() -> Response:
-            resources.put_draft(project, key, _object(body), Authorship(author), expected)
+            resources.put_draft(project, key, json_object(body), Authorship(author), expected)
             draft, changed = resources.draft(project, key)
-            return json_answer(draft_content(draft, changed), headers=_tagged(draft.tag))
+            return json_answer(draft_content(draft, changed), headers=tagged(draft.tag))
 
         return await managed.change(change, lambda: managed.draft(project, key))
 
@@ -197,7 +138,7 @@ def _add_drafts(routes: APIRouter, path: str, managed: _Managed) -> None:
         return await managed.change(change, lambda: managed.draft(project, key))
 
 
-def _add_versions(routes: APIRouter, path: str, managed: _Managed) -> None:
+def _add_versions(routes: APIRouter, path: str, managed: Managed) -> None:
     resources = managed.resources
     path = f"/{path}/{{key:path}}"
 
@@ -231,89 +172,58 @@ def _add_versions(routes: APIRouter, path: str, managed: _Managed) -> None:
         return json_answer({"from_version": from_version, "to_version": end, "differences": changed})
 
 
-def _add_actions(routes: APIRouter, path: str, managed: _Managed) -> None:
+def _add_actions(routes: APIRouter, path: str, managed: Managed) -> None:
     resources = managed.resources
     path = f"/{path}/{{key:path}}"
-    refusals = (400, 404, 409, 412, 413, 415)
 
-    @routes.post(
+    def publish(asked: Asked[shapes.PublishBody]) -> Response:
+        return published(resources.publish(asked.project, asked.key, asked.by(), asked.expected))
+
+    def rollback(asked: Asked[shapes.RollbackBody]) -> Response:
+        version = asked.body.version
+        return published(resources.rollback(asked.project, asked.key, version, asked.by(), asked.expected))
+
+    def archive(asked: Asked[shapes.PublishBody]) -> Response:
+        return told(resources.archive(asked.project, asked.key, asked.by(), asked.expected))
+
+    def restore(asked: Asked[shapes.PublishBody]) -> Response:
+        return told(resources.restore(asked.project, asked.key, asked.by(), asked.expected))
+
+    def told(found: Resource) -> Response:
+        return json_answer(resource_content(resources.kind, found), headers=tagged(found.tag))
+
+    add_action(
+        routes,
+        managed,
         f"{path}/publish",
-        responses=managed.described(shapes.PublishedAnswer, *refusals),
-        openapi_extra=json_request(shapes.PublishBody),
+        shapes.PublishBody,
+        publish,
+        does="Make the draft the latest version; `If-Match` names the draft's ETag.",
+        of_draft=True,
     )
-    async def publish(
-        request: Request, project: Project, author: Author, key: Key, if_match: IfMatch = None
-    ) -> Response:
-        """Make the draft the latest version; `If-Match` names the draft's ETag."""
-        body, expected = await parsed(request, shapes.PublishBody), precondition(if_match, None)
-        return await managed.change(
-            lambda: _published(resources.publish(project, key, Authorship(author, body.note), expected)),
-            lambda: managed.draft(project, key),
-        )
-
-    @routes.post(
+    add_action(
+        routes,
+        managed,
         f"{path}/rollback",
-        responses=managed.described(shapes.PublishedAnswer, *refusals),
-        openapi_extra=json_request(shapes.RollbackBody),
+        shapes.RollbackBody,
+        rollback,
+        does="Make a new version with the body of an older one.",
     )
-    async def rollback(
-        request: Request, project: Project, author: Author, key: Key, if_match: IfMatch = None
-    ) -> Response:
-        """Make a new version with the body of an older one."""
-        body, expected = await parsed(request, shapes.RollbackBody), precondition(if_match, None)
-        by = Authorship(author, body.note)
-        return await managed.change(
-            lambda: _published(resources.rollback(project, key, body.version, by, expected)),
-            lambda: managed.resource(project, key),
-        )
-
-    def add_archiving(action: str, archiving: Callable[[str, str, Authorship, Precondition], Any], does: str) -> None:
-        @routes.post(
-            f"{path}/{action}",
-            name=action,
-            description=does,
-            responses=managed.described(shapes.ResourceAnswer, *refusals),
-            openapi_extra=json_request(shapes.PublishBody),
-        )
-        async def act(
-            request: Request, project: Project, author: Author, key: Key, if_match: IfMatch = None
-        ) -> Response:
-            body, expected = await parsed(request, shapes.PublishBody), precondition(if_match, None)
-
-            def change() -> Response:
-                found = archiving(project, key, Authorship(author, body.note), expected)
-                return json_answer(resource_content(resources.kind, found), headers=_tagged(found.tag))
-
-            return await managed.change(change, lambda: managed.resource(project, key))
-
-    add_archiving(
-        "archive", resources.archive, "Take the resource out of all lists; its versions are still served by number."
+    add_action(
+        routes,
+        managed,
+        f"{path}/archive",
+        shapes.PublishBody,
+        archive,
+        does="Take the resource out of all lists; its versions are still served by number.",
+        answer=shapes.ResourceAnswer,
     )
-    add_archiving("restore", resources.restore, "Put an archived resource back.")
-
-
-def _published(published: Published) -> Response:
-    return json_answer(applied_content(published.change), headers=_tagged(published.tag))
-
-
-def _tagged(tag: str) -> dict[str, str]:
-    return {"ETag": f'"{tag}"'}
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    found = document.json_value(body, "a JSON object")
-    if not isinstance(found, dict):
-        raise ApiError(400, "invalid_argument", f"body must be a JSON object, got {shown(found)}")
-    return found
-
-
-async def parsed(request: Request, model: type[T]) -> T:
-    """Return the request\'s JSON object as the model. Raises ApiError."""
-    body = await json_body(request)
-    with registry_errors():
-        found = _object(body)
-    try:
-        return model.model_validate(found)
-    except ValidationError as err:
-        problems = problems_of(err.errors(include_url=False), model=model)
-        raise ApiError(400, "invalid_argument", "\n".join(map(str, problems)), problems[0].path) from err
+    add_action(
+        routes,
+        managed,
+        f"{path}/restore",
+        shapes.PublishBody,
+        restore,
+        does="Put an archived resource back.",
+        answer=shapes.ResourceAnswer,
+    )

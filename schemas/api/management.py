@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.api.errors import ErrorAnswer
+from schemas.api.problems import TEXT_PATTERN
 from schemas.api.registry_answers import AppliedChange, DifferenceAnswer, Version
 
 NOTE_CHARS_MAX = 4_096
@@ -112,7 +113,11 @@ class PublishedAnswer(AppliedChange):
 class PublishBody(BaseModel):
     """Why a draft is published, or a resource archived or restored."""
 
-    note: str = Field(default="", max_length=NOTE_CHARS_MAX, examples=["More traffic for the challenger"])
+    model_config = ConfigDict(extra="forbid")
+
+    note: str = Field(
+        default="", max_length=NOTE_CHARS_MAX, pattern=TEXT_PATTERN, examples=["More traffic for the challenger"]
+    )
 
 
 class RollbackBody(PublishBody):

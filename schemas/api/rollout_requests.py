@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from schemas.api.management import NOTE_CHARS_MAX
+from schemas.api.management import PublishBody
 from schemas.api.rollout import STEPS_MAX, Moment
 
 VariantName = Annotated[
@@ -14,13 +14,7 @@ VariantName = Annotated[
 ]
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    note: Annotated[str, Field(max_length=NOTE_CHARS_MAX)] = ""
-
-
-class RolloutBody(_Request):
+class RolloutBody(PublishBody):
     """``even``; ``champion_challenger``, with ``variant`` and ``share``; ``canary``, with ``variant`` and its steps."""
 
     shape: Literal["even", "champion_challenger", "canary"]
@@ -29,18 +23,18 @@ class RolloutBody(_Request):
     steps: Annotated[
         list[Annotated[float, Field(ge=0, le=100)]],
         Field(min_length=1, max_length=STEPS_MAX, description="The canary's shares in percent, one after the other."),
-    ] = [5.0, 25.0, 100.0]
+    ] = Field(default=[5.0, 25.0, 100.0])
     every_s: Annotated[float, Field(gt=0, le=31_536_000, description="From one step to the next.")] = 86_400.0
     start: Annotated[Moment | None, Field(description="When the first step is taken; now if absent.")] = None
 
 
-class ConcludeBody(_Request):
+class ConcludeBody(PublishBody):
     """The variant that gets all sessions; the others are off, and kept."""
 
     winner: VariantName
 
 
-class StopBody(_Request):
+class StopBody(PublishBody):
     """The variant that gets all sessions at once, the first if absent."""
 
     variant: VariantName | None = None

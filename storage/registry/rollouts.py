@@ -6,14 +6,48 @@ server follows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 from schemas.api.problems import Problem
 from schemas.api.registry import Config
 from schemas.api.rollout import Rollout, RolloutStep
+from schemas.api.rollout_requests import ConcludeBody, RolloutBody, StopBody
 from storage.registry.errors import DocumentError
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What makes a config's next body, and what to note where nobody says why."""
+
+    change: Callable[[Any], Config]
+    note: str
+
+
+def shape_of(body: RolloutBody) -> Shape:
+    """Return the shape that is asked for. Raises DocumentError where its variant is not named."""
+    if body.shape == "even":
+        return Shape(even, body.shape)
+    variant = body.variant
+    if variant is None:
+        raise DocumentError([Problem("variant", f"is required by the shape {body.shape}")])
+    if body.shape == "champion_challenger":
+        return Shape(lambda config: champion_challenger(config, variant, share=body.share), body.shape)
+    every, start = timedelta(seconds=body.every_s), body.start or datetime.now(UTC)
+    return Shape(lambda config: canary(config, variant, steps=body.steps, every=every, start=start), body.shape)
+
+
+def concluded(body: ConcludeBody) -> Shape:
+    """Return what ends a test."""
+    return Shape(lambda config: conclude(config, body.winner), f"concluded: {body.winner}")
+
+
+def stopped(body: StopBody) -> Shape:
+    """Return what stops a test at once: the variant that is named, else the first, gets all."""
+    return Shape(lambda config: conclude(config, body.variant or variant_names(config)[0]), "stopped")
 
 
 def even(config: Config) -> Config:

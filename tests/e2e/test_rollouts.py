@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -90,3 +91,27 @@ def test_shapes_are_given_at_once_and_wrong_ones_are_named(server: ServerProcess
         status, answer = server.post("/api/configs/c/d/rollout", body)
         assert (status, words in answer["error"]["message"]) == (400, True), answer
     assert server.post("/api/configs/nowhere/stop", {})[0] == 404
+
+
+def test_a_shape_for_what_somebody_else_changed_is_412_with_what_is_there(server: ServerProcess) -> None:
+    act(server, "rollout", shape="champion_challenger", variant="new", share=50)
+    body, headers = b'{"winner": "new"}', {"Content-Type": "application/json", "If-Match": '"1"'}
+
+    status, answered, content = server.request("POST", "/api/configs/c/d/conclude", body, headers)
+
+    answer = json.loads(content)
+    assert (status, answer["error"]["code"], answered["etag"]) == (412, "precondition_failed", '"2"')
+    assert [variant["weight"] for variant in answer["current"]["body"]["variants"]] == [50, 50]
+    headers["If-Match"] = answered["etag"]
+    assert server.request("POST", "/api/configs/c/d/conclude", body, headers)[0] == 200
+    assert weights(server) == [0, 100]
+
+
+def test_a_key_of_a_body_that_is_not_known_is_refused_with_the_nearest(server: ServerProcess) -> None:
+    for action, body, words in (
+        ("conclude", {"winner": "new", "nota": "x"}, "nota: unknown key, did you mean 'note'?"),
+        ("archive", {"not": "x"}, "not: unknown key, did you mean 'note'?"),
+        ("rollout", {"shape": "even", "note": "\0"}, "note: must not hold a NUL character"),
+    ):
+        status, answer = server.post(f"/api/configs/c/d/{action}", body)
+        assert (status, words in answer["error"]["message"]) == (400, True), answer
