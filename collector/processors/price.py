@@ -51,11 +51,11 @@ Costs = npt.NDArray[np.float64]
 """USD; NaN where unknown."""
 
 
-def _no_overrides(_: str) -> None:
+def no_overrides(_: str) -> None:
     """Know no project's own prices."""
 
 
-def price(spans: pa.RecordBatch, overrides_of: OverridesOf = _no_overrides) -> pa.RecordBatch:
+def price(spans: pa.RecordBatch, overrides_of: OverridesOf = no_overrides) -> pa.RecordBatch:
     """Return the spans with `PRICED` filled; ``overrides_of`` knows a project's own prices."""
     if spans.num_rows == 0:
         return spans
