@@ -20,6 +20,7 @@ import pyarrow as pa
 from collector.component import CollectorError, Consumer, DecodeError, DrainingError, RetryableError
 from collector.decoders import DECODERS, Decoder
 from collector.processors import TableProcessor, process
+from collector.processors.price import OverridesOf, no_overrides
 from collector.replies import Reply
 from collector.request import Format, Outcome, Receipt, Request
 from collector.telemetry import ReceiverCounts, Source
@@ -58,12 +59,14 @@ class Pipeline:
         privacy: TableProcessor | None = None,
         decoders: Mapping[Format, Decoder] = DECODERS,
         recompute: TableProcessor | None = None,
+        overrides_of: OverridesOf = no_overrides,
     ) -> None:
         """Make a pipeline whose receipts are later than ``newest_receipt`` (µs since 1970) at its start.
 
         ``recompute`` adds what has to be known of the rows as they came; then ``privacy`` leaves of them what may be
-        stored, before anything else is done with them.
+        stored, before anything else is done with them. ``overrides_of`` knows a project's own prices.
         """
+        self._overrides_of = overrides_of
         self._recompute = recompute
         self._privacy = privacy
         self._decoders = decoders
@@ -198,7 +201,7 @@ class Pipeline:
     def _processed(self, table: str, rows: pa.RecordBatch) -> pa.RecordBatch:
         for processor in (self._recompute, self._privacy):
             rows = rows if processor is None else processor(table, rows)
-        return process(table, rows)
+        return process(table, rows, self._overrides_of)
 
     def _stored_first(self, also: Sequence[tuple[str, pa.RecordBatch]], part: "_Part") -> bool:
         """Store rows whose requests have others, which are answered with those; where that fails, answer so here."""

@@ -33,6 +33,7 @@ from collector.decoders import decoders
 from collector.exporters.lake import LakeExporter
 from collector.http_body import BodyReader
 from collector.pipeline import Pipeline
+from collector.processors.overrides import ProjectOverrides
 from collector.prometheus import PipelineMetrics
 from collector.receivers import evaluations_http, fallom_http, otlp_http
 from collector.receivers.http_paths import Handler, HttpPaths
@@ -135,6 +136,7 @@ class Parts:
             privacy=self.privacy,
             decoders=decoders(keep_logs=settings.keep_logs, keep_metrics=settings.keep_metrics),
             recompute=Recompute(self.configs),
+            overrides_of=ProjectOverrides(self.registry),
         )
         self.admission = Admission(settings.in_flight_bytes_max)
         self.replies = Replies(self.pipeline)

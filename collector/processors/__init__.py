@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from collector.processors.normalise import normalise
-from collector.processors.price import price
+from collector.processors.price import OverridesOf, no_overrides, price
 from collector.processors.statement import with_statement_hash
 from collector.processors.tokens import split_tokens
 
@@ -14,13 +14,14 @@ TableProcessor = Callable[[str, pa.RecordBatch], pa.RecordBatch]
 """A processor of any table's rows, given the table's name."""
 
 PROCESSORS: dict[str, tuple[Processor, ...]] = {
-    "spans": (normalise, split_tokens, price),
+    "spans": (normalise, split_tokens),
     "exposures": (with_statement_hash,),
 }
 
 
-def process(table: str, rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the rows as the table's processors leave them."""
+def process(table: str, rows: pa.RecordBatch, overrides_of: OverridesOf = no_overrides) -> pa.RecordBatch:
+    """Return the rows as the table's processors leave them; ``overrides_of`` knows a project's own prices."""
     for processor in PROCESSORS.get(table, ()):
         rows = processor(rows)
-    return rows
+    # Last, and apart: it is the only one that has to be told something.
+    return price(rows, overrides_of) if table == "spans" else rows

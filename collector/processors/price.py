@@ -1,15 +1,16 @@
-"""Prices calls to models from the public prices that the `genai-prices` package ships, at each call's own time.
+"""Prices calls to models, at each call's own time: by a project's own prices, else the public ones of `genai-prices`.
 
-The rules: a leaf call whose input or output tokens are known costs what genai-prices says of the model that answered,
-or else of the one that was asked for. An unknown model, a call whose tokens are unknown, and one whose counts can't be
-(more tokens read from a cache than there were) have no cost: NULL, never 0. The reported cost goes before the computed
-one, and both are kept.
+The rules: a leaf call whose input or output tokens are known costs what the price of the model that answered says, or
+else that of the one that was asked for; a price of the project's own, of either, goes before a public one. An unknown
+model, a call whose tokens are unknown, and one whose counts can't be (more tokens read from a cache than there were)
+have no cost: NULL, never 0. The reported cost goes before the computed one, unless a price of the project's own says
+that it replaces it, and both are kept.
 """
 
 import math
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.processors.columns import FEW, Booleans, Coded, Integers, booleans, integers, validity, with_columns
+from collector.processors.overrides import Overrides
 from collector.processors.tariff import (
     DIVISOR,
     EXACT_MAX,
@@ -33,40 +35,63 @@ from collector.processors.tariff import (
     tariff_of,
 )
 
-PRICE_SOURCE = f"genai-prices {version('genai-prices')}"
+PRICED = ("computed_cost", "price_source", "cost")
+"""The columns that are filled here."""
+
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 # The prices may know the model that was asked for, but not the dated name that answered.
 _MODELS = ("response_model", "request_model")
 
+READS = ("project", "is_inference", "provider", *_MODELS, "start_time", *_COUNTS, "reported_cost")
+"""The columns that they follow from."""
+
+OverridesOf = Callable[[str], Overrides | None]
+TariffOf = Callable[[str | None, str], Tariff | None]
 Costs = npt.NDArray[np.float64]
 """USD; NaN where unknown."""
 
 
-def price(spans: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the spans with computed_cost, price_source and cost (the reported one, else the computed) filled."""
+def no_overrides(_: str) -> None:
+    """Know no project's own prices."""
+
+
+def price(spans: pa.RecordBatch, overrides_of: OverridesOf = no_overrides) -> pa.RecordBatch:
+    """Return the spans with `PRICED` filled; ``overrides_of`` knows a project's own prices."""
     if spans.num_rows == 0:
         return spans
-    costs = _costs(spans)
-    unknown = np.isnan(costs)
-    computed = pa.array(costs, mask=unknown)
-    reported = spans["reported_cost"]
+    found = _Pricing(spans)
+    found.price_all(overrides_of)
+    unknown = np.isnan(found.costs)
+    computed = pa.array(found.costs, mask=unknown)
+    sources = [None if rate is None else rate.source for rate in found.rates]
     return with_columns(
         spans,
         computed_cost=computed,
-        price_source=Coded([PRICE_SOURCE, None], unknown.astype(np.int64)).take([PRICE_SOURCE, None]),
-        cost=computed if reported.null_count == len(reported) else pc.coalesce(reported, computed),
+        price_source=Coded(sources, np.where(unknown, 0, found.codes)).take(sources),
+        cost=_cost(spans["reported_cost"], computed, found),
     )
+
+
+def _cost(reported: pa.Array, computed: pa.Array, found: "_Pricing") -> pa.Array:
+    if reported.null_count == len(reported):
+        return computed
+    replaces = np.array([rate is not None and rate.replaces_reported for rate in found.rates])
+    if replaces.any():
+        goes_first = replaces[found.codes] & validity(computed)
+        reported = pc.if_else(pa.array(goes_first), None, reported)
+    return pc.coalesce(reported, computed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Calls:
-    """When calls began and what they used: a row each."""
+    """When calls began, what they used, and whether that is known: a row each."""
 
     start_times_us: Integers
     input_tokens: Integers
     output_tokens: Integers
     read_tokens: Integers
     write_tokens: Integers
+    have_tokens: Booleans
 
     @classmethod
     def of(cls, spans: pa.RecordBatch) -> "_Calls":
@@ -74,7 +99,9 @@ class _Calls:
         starts_us = integers(start_time)
         if start_time.null_count:
             starts_us = np.where(validity(start_time), starts_us, time.time_ns() // 1000)
-        return cls(starts_us, *(integers(spans[name]) for name in _COUNTS))
+        have_tokens = validity(spans["input_tokens"]) | validity(spans["output_tokens"])
+        input_tokens, output_tokens, read_tokens, write_tokens = (integers(spans[name]) for name in _COUNTS)
+        return cls(starts_us, input_tokens, output_tokens, read_tokens, write_tokens, have_tokens)
 
     def at(self, rows: Integers) -> "_Calls":
         if len(rows) == len(self.input_tokens):
@@ -85,45 +112,80 @@ class _Calls:
             self.output_tokens[rows],
             self.read_tokens[rows],
             self.write_tokens[rows],
+            self.have_tokens[rows],
         )
 
 
-def _costs(spans: pa.RecordBatch) -> Costs:
-    costs = np.full(spans.num_rows, np.nan)
-    rows = _priceable(spans)
-    if not len(rows):
-        return costs
-    calls = _Calls.of(spans)
-    if len(rows) <= FEW:
-        for row in rows.tolist():
-            costs[row] = _price_one(spans, calls, row)
-        return costs
-    provider = Coded.of(spans["provider"])
-    for name in _MODELS:
-        if len(rows) and spans[name].null_count < spans.num_rows:
-            costs[rows] = _price(calls.at(rows), *_tariffs(provider, Coded.of(spans[name]), rows))
-            rows = rows[np.isnan(costs[rows])]
-    return costs
+class _Pricing:
+    """A batch, what each of its calls costs, and by which of the rates: ``codes`` are indices, 0 is none."""
+
+    def __init__(self, spans: pa.RecordBatch) -> None:
+        self.costs: Costs = np.full(spans.num_rows, np.nan)
+        self.codes: Integers = np.zeros(spans.num_rows, np.int64)
+        self.rates: list[Rate | None] = [None]
+        self._spans = spans
+        self._calls = _Calls.of(spans)
+        self._coded: dict[str, Coded] = {}
+
+    def price_all(self, overrides_of: OverridesOf) -> None:
+        """Price the leaf calls, each by its project's own prices, else by the public ones."""
+        rows = np.flatnonzero(booleans(self._spans["is_inference"]))
+        if len(rows) <= FEW:
+            for row in rows.tolist():
+                self._price_one(row, overrides_of)
+            return
+        for overrides, those in self._by_project(rows, overrides_of):
+            rest = those if overrides is None else self._price_each(those, overrides.tariff_of)
+            self._price_each(rest[self._calls.have_tokens[rest]], tariff_of)
+
+    def _by_project(self, rows: Integers, overrides_of: OverridesOf) -> Iterator[tuple[Overrides | None, Integers]]:
+        """Yield the rows of each project that has prices of its own, with these, and those of all others."""
+        project = self._column("project")
+        own = [None if text is None else overrides_of(text) for text in project.texts]
+        if any(own):
+            codes = project.codes[rows]
+            yield from ((overrides, rows[codes == code]) for code, overrides in enumerate(own) if overrides)
+            rows = rows[~project.flags([overrides is not None for overrides in own])[rows]]
+        yield None, rows
+
+    def _price_each(self, rows: Integers, tariff_of: TariffOf) -> Integers:
+        """Price the rows by the tariff of either model; return those that have no price."""
+        for name in _MODELS:
+            if not len(rows) or self._spans[name].null_count == self._spans.num_rows:
+                continue
+            tariffs, which = _tariffs(self._column("provider"), self._column(name), rows, tariff_of)
+            costs, indices, rates = _price(self._calls.at(rows), tariffs, which)
+            self.costs[rows] = costs
+            has_rate = np.array([rate is not None for rate in rates])[indices]
+            self.codes[rows] = np.where(has_rate, indices + len(self.rates) - 1, 0)
+            self.rates += rates[1:]
+            rows = rows[~has_rate]
+        return rows
+
+    def _price_one(self, row: int, overrides_of: OverridesOf) -> None:
+        project, provider, *models = (self._spans[name][row].as_py() for name in ("project", "provider", *_MODELS))
+        overrides = None if project is None else overrides_of(project)
+        for look_up in (tariff_of,) if overrides is None else (overrides.tariff_of, tariff_of):
+            for model in models:
+                tariff = None if model is None else look_up(provider, model)
+                if tariff is None:
+                    continue
+                rate = tariff.rate_at(self._calls.start_times_us[row], self._calls.input_tokens[row])
+                if rate is not None:
+                    self.costs[row] = _exact(rate, self._calls, row)
+                    self.codes[row] = len(self.rates)
+                    self.rates.append(rate)
+                    return
+
+    def _column(self, name: str) -> Coded:
+        if name not in self._coded:
+            self._coded[name] = Coded.of(self._spans[name])
+        return self._coded[name]
 
 
-def _price_one(spans: pa.RecordBatch, calls: _Calls, row: int) -> float:
-    provider = spans["provider"][row].as_py()
-    for name in _MODELS:
-        model = spans[name][row].as_py()
-        tariff = None if model is None else tariff_of(provider, model)
-        if tariff is not None:
-            cost = _exact(tariff.rate_at(calls.start_times_us[row], calls.input_tokens[row]), calls, row)
-            if not math.isnan(cost):
-                return cost
-    return math.nan
-
-
-def _priceable(spans: pa.RecordBatch) -> Integers:
-    is_known = validity(spans["input_tokens"]) | validity(spans["output_tokens"])
-    return np.flatnonzero(booleans(spans["is_inference"]) & is_known)
-
-
-def _tariffs(provider: Coded, model: Coded, rows: Integers) -> tuple[list[Tariff | None], Integers]:
+def _tariffs(
+    provider: Coded, model: Coded, rows: Integers, tariff_of: TariffOf
+) -> tuple[list[Tariff | None], Integers]:
     """Return the tariffs of the distinct pairs of provider and model in these rows, and which of them each row has."""
     pairs = pa.array(provider.codes[rows] * len(model.texts) + model.codes[rows]).dictionary_encode()
     tariffs: list[Tariff | None] = []
@@ -134,8 +196,8 @@ def _tariffs(provider: Coded, model: Coded, rows: Integers) -> tuple[list[Tariff
     return tariffs, pairs.indices.to_numpy()
 
 
-def _price(calls: _Calls, tariffs: list[Tariff | None], which: Integers) -> Costs:
-    """Return what each call costs by its tariff."""
+def _price(calls: _Calls, tariffs: list[Tariff | None], which: Integers) -> tuple[Costs, Integers, list[Rate | None]]:
+    """Return what each call costs by its tariff, and by which of the rates."""
     firsts: dict[Tariff | None, int] = {None: 0}
     rates: list[Rate | None] = [None]
     for tariff in tariffs:
@@ -151,7 +213,8 @@ def _price(calls: _Calls, tariffs: list[Tariff | None], which: Integers) -> Cost
     costs, is_inexact = _multiply(calls, numbers.take(indices, axis=1))
     for row in np.flatnonzero(is_inexact).tolist():
         costs[row] = _exact(rates[indices[row]], calls, row)
-    return costs
+    needs_tokens = np.array([rate is None or rate.needs_tokens for rate in rates])[indices]
+    return np.where(calls.have_tokens | ~needs_tokens, costs, np.nan), indices, rates
 
 
 def _multiply(calls: _Calls, numbers: npt.NDArray[np.float64]) -> tuple[Costs, Booleans]:
@@ -173,7 +236,7 @@ def _multiply(calls: _Calls, numbers: npt.NDArray[np.float64]) -> tuple[Costs, B
 
 
 def _exact(rate: Rate | None, calls: _Calls, row: int) -> float:
-    if rate is None:
+    if rate is None or (rate.needs_tokens and not calls.have_tokens[row]):
         return math.nan
     try:
         return rate.cost_usd(

@@ -9,11 +9,12 @@ rounds as `float(Decimal)` does. What is not so (huge counts, prices of 16 digit
 integers; prices that turn out not to be such a sum are left to genai-prices itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from importlib.metadata import version
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, Tiere
 from collector.processors.catalogue import find_model
 from collector.processors.columns import Integers
 from collector.processors.spellings import spellings
+
+PRICE_SOURCE = f"genai-prices {version('genai-prices')}"
 
 NAMES_MAX = 10_000
 """How many pairs of a provider and a model are remembered, known or not."""
@@ -40,6 +43,7 @@ _POWER_MAX = 22  # 10**22 is the largest power of ten that float64 holds.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
+_NONE: Integers = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,10 @@ class Rate:
     price: ModelPrice
     is_sum: bool = True
     """False where genai-prices' own result is another: then it is asked."""
+    source: str = PRICE_SOURCE
+    replaces_reported: bool = False
+    needs_tokens: bool = True
+    """False where a call costs the same whatever its tokens, and also if these are not known."""
 
     def cost_usd(self, input_tokens: int, output_tokens: int, read_tokens: int, write_tokens: int) -> float:
         """Return what one call costs, exactly rounded. Raises ValueError where its counts contradict each other."""
@@ -88,17 +96,20 @@ class Rate:
 
 
 class Tariff:
-    """The rates of one model, and when each of them holds."""
+    """The rates of one model, and when each of them holds; None at a time when it has no price."""
 
-    def __init__(self, model: ModelInfo) -> None:
-        self._day_starts_us = _sorted(_day_starts_us(model))
-        self._times_us = _sorted(_times_us(model))
-        self._tiers = _sorted(_tier_starts(model))
-        self.rates = [
-            _rate(model.get_prices(moment), input_tokens)
-            for moment in self._moments()
-            for input_tokens in self._input_tokens()
-        ]
+    def __init__(
+        self,
+        rates: Sequence[Rate | None],
+        day_starts_us: Integers,
+        times_us: Integers = _NONE,
+        tiers: Integers = _NONE,
+    ) -> None:
+        """Make a tariff: a rate before the first of the days, and one from each on; of each for all times and tiers."""
+        self._day_starts_us = day_starts_us
+        self._times_us = times_us
+        self._tiers = tiers
+        self.rates = rates
         self.numbers = np.hstack([UNPRICED if rate is None else np.array([rate.numbers()]).T for rate in self.rates])
 
     def rate_at(self, start_time_us: np.int64, input_tokens: np.int64) -> Rate | None:
@@ -112,17 +123,30 @@ class Tariff:
         tiers = np.searchsorted(self._tiers, input_tokens, side="left")
         return (days * (len(self._times_us) + 1) + times) * (len(self._tiers) + 1) + tiers
 
-    def _moments(self) -> Iterator[datetime]:
-        """Yield a moment between each two changes, in the order of the rates."""
-        first = self._day_starts_us[0] - _DAY // _MICROSECOND if len(self._day_starts_us) else 0
-        for day_us in (first, *self._day_starts_us):
-            for time_us in (0, *self._times_us):
-                yield _EPOCH + (int(day_us) + int(time_us)) * _MICROSECOND
 
-    def _input_tokens(self) -> list[int]:
-        """Return a token count of each tier; a tier begins past its start."""
-        starts = self._tiers.tolist()
-        return [*starts, starts[-1] + 1_000 if starts else 1_000]
+def public_tariff(model: ModelInfo) -> Tariff:
+    """Return the prices that genai-prices has of a model."""
+    day_starts_us, times_us, tiers = (_sorted(of(model)) for of in (_day_starts_us, _times_us, _tier_starts))
+    rates = [
+        _rate(model.get_prices(moment), input_tokens)
+        for moment in _moments(day_starts_us, times_us)
+        for input_tokens in _input_tokens(tiers)
+    ]
+    return Tariff(rates, day_starts_us, times_us, tiers)
+
+
+def _moments(day_starts_us: Integers, times_us: Integers) -> Iterator[datetime]:
+    """Yield a moment between each two changes, in the order of the rates."""
+    first = day_starts_us[0] - _DAY // _MICROSECOND if len(day_starts_us) else 0
+    for day_us in (first, *day_starts_us):
+        for time_us in (0, *times_us):
+            yield _EPOCH + (int(day_us) + int(time_us)) * _MICROSECOND
+
+
+def _input_tokens(tiers: Integers) -> list[int]:
+    """Return a token count of each tier; a tier begins past its start."""
+    starts = tiers.tolist()
+    return [*starts, starts[-1] + 1_000 if starts else 1_000]
 
 
 @lru_cache(maxsize=NAMES_MAX)
@@ -136,7 +160,7 @@ def tariff_of(provider: str | None, model: str) -> Tariff | None:
     _, tariff = _tariffs.get(id(found), (found, None))
     if tariff is None:
         try:
-            tariff = Tariff(found)
+            tariff = public_tariff(found)
         except (ArithmeticError, LookupError, ValueError):
             return None  # Prices that are at fault cost a batch its costs, never its rows.
         _tariffs[id(found)] = (found, tariff)
@@ -159,11 +183,28 @@ def _rate(price: ModelPrice, input_tokens: int) -> Rate | None:
             price.requests_kcount,
         )
     )
+    rate = rate_of(price, fresh, output, read, write, request)
+    try:
+        is_sum = all(rate.cost_usd(*counts) == _cost_usd(price, *counts) for counts in _samples(input_tokens))
+    except ValueError:
+        return None
+    return rate if is_sum else replace(rate, is_sum=False)
+
+
+def rate_of(
+    price: ModelPrice,
+    fresh: Decimal | None,
+    output: Decimal | None,
+    read: Decimal | None,
+    write: Decimal | None,
+    request: Decimal | None,
+) -> Rate:
+    """Return a price, whose parts are given: USD a million tokens, and a thousand requests."""
     numbers = [(each or Decimal(0)).scaleb(-6) for each in (fresh, output, read, write)]
     numbers.append((request or Decimal(0)).scaleb(-3))
     power = max(0, *(-int(each.normalize().as_tuple().exponent) for each in numbers))
     whole = [int(each.scaleb(power)) for each in numbers]
-    rate = Rate(
+    return Rate(
         fresh=whole[0],
         output=whole[1],
         read=whole[2],
@@ -174,11 +215,6 @@ def _rate(price: ModelPrice, input_tokens: int) -> Rate | None:
         splits_writes=fresh is not None and write is not None,
         price=price,
     )
-    try:
-        is_sum = all(rate.cost_usd(*counts) == _cost_usd(price, *counts) for counts in _samples(input_tokens))
-    except ValueError:
-        return None
-    return rate if is_sum else replace(rate, is_sum=False)
 
 
 def _samples(input_tokens: int) -> list[tuple[int, int, int, int]]:

@@ -1,4 +1,4 @@
-"""The registry of configs, prompts and prompt tests: written in transactions, served from memory.
+"""The registry of configs, prompts, prompt tests and prices: written in transactions, served from memory.
 
 Every change makes a new version; a version never changes. Readers see a snapshot that is at most half a second old
 (another process may have written) and that holds this process's own changes at once. Once ``follow`` was called a
@@ -25,7 +25,7 @@ from storage.registry.bodies import served
 from storage.registry.database import Database
 from storage.registry.errors import ConflictError, RegistryError
 from storage.registry.resources import UNSIGNED, Authorship, Change, ConfigVersion, Kind
-from storage.registry.snapshot import Answer, Snapshot, Stamp, load
+from storage.registry.snapshot import Answer, Served, Snapshot, Stamp, load
 from storage.registry.tables import resource_versions as table
 
 SNAPSHOT_AGE_MAX_S = 0.5
@@ -175,6 +175,10 @@ class Registry:
     def prompt_ab_tests(self, project: str) -> list[dict[str, Any]]:
         """Return the latest prompt tests, by key: ``{key, version, variants}``, a variant as in the document."""
         return self._current().project(project).listed("prompt_ab_test")
+
+    def prices(self, project: str) -> tuple[Served, ...]:
+        """Return the project's own prices, from memory: always the same tuple while nothing of the project changes."""
+        return self._current().project(project).prices()
 
     def _with_collisions(self, project: str, made: list[Change]) -> list[Change]:
         if not any(change.kind == "config" for change in made):

@@ -54,6 +54,7 @@ class ProjectSnapshot:
     archived: frozenset[tuple[Kind, str]] = frozenset()
     pinned_prompts: tuple[Served, ...] = ()
     _answers: dict[Kind, Answer] = field(default_factory=dict, compare=False)
+    _prices: list[tuple[Served, ...]] = field(default_factory=list, compare=False)
 
     def get(self, kind: Kind, key: str) -> Served | None:
         """Return the latest version of one resource, also of one that is archived."""
@@ -73,6 +74,12 @@ class ProjectSnapshot:
         """
         before = self.pinned_prompts if kind == "prompt" else ()
         return [found.wire() for found in (*before, *self.all(kind))]
+
+    def prices(self) -> tuple[Served, ...]:
+        """Return the project's prices, always the same tuple."""
+        if not self._prices:
+            self._prices.append(tuple(self.all("price")))
+        return self._prices[0]
 
     def answer(self, kind: Kind) -> Answer:
         """Return the same as bytes, made once."""

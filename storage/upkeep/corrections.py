@@ -1,7 +1,8 @@
-"""Corrections: takes removed spans out of the session rollup, exactly once, whatever ends the process in between.
+"""Corrections: what changes in spans changes in the session rollup, exactly once, whatever ends the process in between.
 
-Theory of operation. Spans are removed by a commit to ``spans``, and what they added to the rollup by one to
-``session_rollup``: two tables, two commits. What is to be taken away is written down first, beside the rollup, under
+Theory of operation. Spans are removed, or get other costs, by a commit to ``spans``, and what they added to the rollup
+is corrected by one to ``session_rollup``: two tables, two commits. What is to be added, which may be less than nothing,
+is written down first, beside the rollup, under
 the number of the correction; the commit to ``spans`` bears that number; then the rollup gets the rows, under the same
 number, as it gets those of a segment. Who finds that ``spans`` is a number ahead of the rollup commits what is written
 down under it. What was written down for a commit that never came bears a number that no table has, and is replaced by
@@ -19,7 +20,6 @@ from schemas.spans import SPANS
 from storage.data_file import DataFile
 from storage.durability import sync_directory, sync_file
 from storage.lake import Lake
-from storage.rollup import negated
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +27,17 @@ APPLICATION = "fallom-corrections"
 
 
 def replace_spans(
-    lake: Lake, removed: Sequence[DataFile], added: Sequence[DataFile], lost: pa.Table, *, operation: str
+    lake: Lake, removed: Sequence[DataFile], added: Sequence[DataFile], correction: pa.Table, *, operation: str
 ) -> bool:
-    """Replace files of ``spans`` by ones without the spans whose rollup is ``lost``; False where they have changed."""
-    if not lost.num_rows:
-        return lake.replace(SPANS, removed, added, operation=operation, data_change=False)
+    """Replace files of ``spans``, and add the correction to the rollup; False, with nothing done, if they have changed.
+
+    The correction is rows of the rollup: what the new files' spans add to it, less what those of the old ones did.
+    """
+    if not correction.num_rows:
+        return lake.replace(SPANS, removed, added, operation=operation, data_change=True)
     complete(lake)
     number = lake.transaction(SPANS, APPLICATION) + 1
-    _write_down(lake, number, negated(lost))
+    _write_down(lake, number, correction)
     replaced = lake.replace(
         SPANS, removed, added, operation=operation, data_change=True, transactions={APPLICATION: number}
     )
@@ -44,10 +47,10 @@ def replace_spans(
 
 
 def complete(lake: Lake) -> None:
-    """Take away from the rollup what spans were removed for, where that was begun and not ended."""
+    """Add to the rollup what spans were changed by, where that was begun and not ended."""
     number = lake.transaction(SPANS, APPLICATION)
     if number > lake.transaction(SESSION_ROLLUP, APPLICATION):
-        # Who removed the spans may have died before that was on disk.
+        # Who changed the spans may have died before that was on disk.
         lake.sync(SPANS)
         path = _path(lake, number)
         if path.exists():
@@ -55,7 +58,7 @@ def complete(lake: Lake) -> None:
                 rows = reader.read_all()
             lake.commit(SESSION_ROLLUP, rows, writer_id=APPLICATION, segment=number)
         else:
-            logger.error("%s is missing: session_rollup still counts spans that were removed", path)
+            logger.error("%s is missing: session_rollup counts spans as they were before", path)
             lake.replace(
                 SESSION_ROLLUP, [], [], operation="WRITE", data_change=False, transactions={APPLICATION: number}
             )

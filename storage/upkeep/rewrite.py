@@ -19,7 +19,7 @@ from storage.data_file import DataFile
 from storage.errors import LakeError
 from storage.lake import PREFIX, Lake
 from storage.parquet import WrittenFile, file_schema, write_file
-from storage.rollup import added, rollup_of_each
+from storage.rollup import added, negated, rollup_of_each
 from storage.upkeep.corrections import replace_spans
 
 CHUNK_BYTES = 64 * 1024 * 1024
@@ -53,6 +53,7 @@ class Rewriter:
         operation: str,
         keep: Keep | None = None,
         change: Change | None = None,
+        is_recounted: bool = False,
         last: Callable[[], pa.Table] | None = None,
         prefix: str = PREFIX,
         data_change: bool = True,
@@ -60,15 +61,19 @@ class Rewriter:
         """Replace files of one partition by one of those rows that ``keep`` says, changed by ``change``.
 
         ``last`` gives rows to put at the end, when all others have been read. The rollup is corrected for spans that
-        are gone. Return how many rows are gone; None, with nothing changed, where the files are no longer the table's.
+        are gone and, where it ``is_recounted``, for those whose cost ``change`` changes. Return how many rows are gone;
+        None, with nothing changed, where the files are no longer the table's.
         """
-        lost = _Lost(table)
+        counted = _Counted(table)
 
         def rewritten() -> Iterator[pa.Table]:
             for chunk in self.chunks(table, files):
-                kept = chunk if keep is None else lost.without(chunk, keep(chunk))
+                kept = chunk if keep is None else counted.without(chunk, keep(chunk))
                 if kept.num_rows:
-                    yield kept if change is None else change(kept)
+                    changed = kept if change is None else change(kept)
+                    if is_recounted:
+                        counted.changed(kept, changed)
+                    yield changed
             if last is not None:
                 yield last()
 
@@ -77,11 +82,11 @@ class Rewriter:
 
         with self.lake.writing(table, files[0].partition, write, prefix=prefix) as file:
             new = [file] if file.rows else []
-            if table is SPANS and lost.rows:
-                replaced = replace_spans(self.lake, files, new, lost.rollup(), operation=operation)
+            if table is SPANS and (counted.lost or is_recounted):
+                replaced = replace_spans(self.lake, files, new, counted.correction(), operation=operation)
             else:
                 replaced = self.lake.replace(table, files, new, operation=operation, data_change=data_change)
-        return lost.rows if replaced else None
+        return counted.lost if replaced else None
 
     def concatenate(self, table: Table, files: Sequence[DataFile], *, prefix: str = PREFIX) -> bool:
         """Replace files of one partition by one of their row groups as they are; False where they have changed.
@@ -142,26 +147,35 @@ class Rewriter:
             raise StoppedError
 
 
-class _Lost:
-    """Counts the rows that are left out, and for spans what they added to the rollup."""
+class _Counted:
+    """Counts the rows that are left out, and for spans what the rollup changes by: they, and others' costs."""
 
     def __init__(self, table: Table) -> None:
-        self.rows = 0
+        self.lost = 0
         self._table = table
         self._rollups: list[pa.Table] = [SESSION_ROLLUP.schema.empty_table()]
 
     def without(self, rows: pa.Table, keep: NDArray[np.bool_]) -> pa.Table:
         if keep.all():
             return rows
-        self.rows += int((~keep).sum())
+        self.lost += int((~keep).sum())
         if self._table is SPANS:
-            lost = rows.filter(pa.array(~keep)).cast(SPANS.schema)
-            self._rollups.append(rollup_of_each(lost))
+            self._rollups.append(negated(_rollup(rows, ~keep)))
         # As plain texts: a dictionary would still hold those of the rows that are left out, and be written so.
         return rows.filter(pa.array(keep)).cast(self._table.schema)
 
-    def rollup(self) -> pa.Table:
+    def changed(self, before: pa.Table, after: pa.Table) -> None:
+        one, other = (rows["cost"].fill_null(np.nan).to_numpy() for rows in (before, after))
+        differing = (one != other) & ~(np.isnan(one) & np.isnan(other))
+        if differing.any():
+            self._rollups += [negated(_rollup(before, differing)), _rollup(after, differing)]
+
+    def correction(self) -> pa.Table:
         return added(pa.concat_tables(self._rollups))
+
+
+def _rollup(spans: pa.Table, those: NDArray[np.bool_]) -> pa.Table:
+    return rollup_of_each(spans.filter(pa.array(those)).cast(SPANS.schema))
 
 
 def _is_too_much(parts: Sequence[pa.Table]) -> bool:

@@ -17,6 +17,7 @@ from storage.upkeep.compaction import compact
 from storage.upkeep.content import remove_old_content
 from storage.upkeep.corrections import complete
 from storage.upkeep.forget import Progress, forget_customer, resume
+from storage.upkeep.repricing import Pricing, Repriced, Repricing, reprice
 from storage.upkeep.retention import drop_old_days
 from storage.upkeep.rewrite import Rewriter, StoppedError
 from storage.upkeep.steps import take_all
@@ -100,6 +101,13 @@ class Upkeep:
         with self._working:
             complete(self._lake)
             return forget_customer(self._rewriter, project, customer_id, progress)
+
+    def reprice(self, pricing: Pricing, request: Repricing) -> Repriced:
+        """Price committed spans anew; return what became of those whose cost comes to something else.
+
+        Other upkeep goes on between two files. Raises StorageError, StoppedError: what was done by then stays done.
+        """
+        return reprice(self._rewriter, self._working, pricing, request)
 
     def _tidying(self) -> Iterator[Callable[[], object]]:
         today = self._now().date()

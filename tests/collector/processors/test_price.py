@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.processors.columns import FEW
-from collector.processors.price import PRICE_SOURCE, price
-from collector.processors.tariff import NAMES_MAX, tariff_of
+from collector.processors.price import price
+from collector.processors.tariff import NAMES_MAX, PRICE_SOURCE, tariff_of
 from schemas.spans import SPANS
 from schemas.table import TIMESTAMP
 
@@ -183,8 +183,10 @@ def asked(call: dict[str, Any]) -> float | None:
                 found = calc_price(
                     usage, model, provider_id=call["provider"], genai_request_timestamp=call["start_time"]
                 )
-            except (LookupError, ValueError):
+            except LookupError:
                 continue
+            except ValueError:
+                return None
             return float(found.total_price)
     return None
 

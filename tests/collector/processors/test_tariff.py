@@ -12,7 +12,7 @@ from genai_prices import Usage
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, Provider, StartDateConstraint, TieredPrices
 
-from collector.processors.tariff import Rate, Tariff
+from collector.processors.tariff import Rate, Tariff, public_tariff
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -74,7 +74,7 @@ def test_every_price_that_is_shipped_is_the_one_that_genai_prices_finds() -> Non
     differing = [
         (provider.id, model.id, moment, counts)
         for provider, model in MODELS
-        for tariff in [Tariff(model)]
+        for tariff in [public_tariff(model)]
         for moment, count in product(set(moments(model)), set(input_counts(model)))
         for counts in [(count, 77, 0, 0), (count, 0, count // 3, count // 7), (count, 1, count, 1)]
         if ours(tariff, moment, counts) != theirs(provider, model, moment, counts)
@@ -84,7 +84,7 @@ def test_every_price_that_is_shipped_is_the_one_that_genai_prices_finds() -> Non
 
 
 def test_every_price_that_is_shipped_can_be_multiplied_with() -> None:
-    rates = [rate for _, model in MODELS for rate in Tariff(model).rates]
+    rates = [rate for _, model in MODELS for rate in public_tariff(model).rates]
 
     assert len(rates) > 2_000
     assert all(rate is not None and rate.is_sum for rate in rates)
@@ -92,7 +92,7 @@ def test_every_price_that_is_shipped_can_be_multiplied_with() -> None:
 
 def test_nearly_all_prices_are_exact_in_float64() -> None:
     # Those that are not have 16 digits, and take ten times as long.
-    inexact = [model.id for _, model in MODELS if not np.isfinite(Tariff(model).numbers[0]).all()]
+    inexact = [model.id for _, model in MODELS if not np.isfinite(public_tariff(model).numbers[0]).all()]
 
     assert len(inexact) < len(MODELS) // 50
 
