@@ -27,6 +27,7 @@ from analytics.api import (
     traces,
 )
 from analytics.api.managed import PATHS
+from analytics.experiments.session_labels import session_labels
 from collector import debug, prometheus
 from collector.admission import Admission
 from collector.decoders import decoders
@@ -66,6 +67,7 @@ from storage import sql as statements
 from storage.data_directory import DataDirectory
 from storage.datasets.datasets import Datasets
 from storage.engines.duckdb import DuckDBEngine
+from storage.engines.sandbox.request import Limits
 from storage.errors import StorageError
 from storage.hot import HotRows
 from storage.lake import Lake
@@ -109,6 +111,8 @@ class Parts:
         lake = Lake(data.lake)
         writer_id = data.writer_id()
         self.engine = DuckDBEngine(lake, HotRows(data.log, lake, writer_id))
+        self.engine.users.labels_of = partial(session_labels, self.engine, self.registry)
+        self.engine.users.labels_of = partial(session_labels, self.engine, self.registry)
         self.exporter = LakeExporter(
             lake,
             data.log,
@@ -184,6 +188,8 @@ class Parts:
         if not is_compiled():
             logger.info("compiling the decoder: about %d s, the first time only", COMPILING_S)
         warm_up()
+        # Ready before the first statement is asked.
+        self.engine.users.start()
         self.keys.start()
         self.registry.follow()
         self.rollouts.start()
@@ -267,9 +273,9 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(
         sql.router(
             parts.engine,
-            timeout_s=settings.sql_timeout_s,
-            rows_max=settings.sql_rows_max,
-            bytes_max=settings.sql_bytes_max,
+            Limits(
+                settings.sql_timeout_s, settings.sql_rows_max, settings.sql_bytes_max, settings.sql_memory_bytes_max
+            ),
         )
     )
     errors.install(app)

@@ -91,6 +91,10 @@ class ServerSettings(BaseSettings):
         30.0
     )
     sql_rows_max: Annotated[int, Field(ge=1, description="A SQL answer is cut at so many rows.")] = 100_000
+    sql_memory_bytes_max: Annotated[
+        int,
+        Field(ge=64 * MIB, description="A SQL statement that takes more memory ends; four may run at once."),
+    ] = 1024 * MIB
     sql_bytes_max: Annotated[int, Field(ge=1, description="A SQL answer is cut at so many bytes of its rows.")] = (
         256 * MIB
     )

@@ -6,9 +6,12 @@ StorageError
 ├── DataDirectoryError  a data directory that can't be used
 └── QueryError        a statement that can't be answered
     ├── QueryRefusedError   not allowed, or not SQL
+    │   └── QueryMemoryError    outgrew its memory
     ├── QueryTimeoutError   stopped at its time limit
     └── QueryInterruptedError  stopped because the server stops
 """
+
+from dataclasses import dataclass
 
 
 class StorageError(Exception):
@@ -31,8 +34,24 @@ class QueryError(StorageError):
     """A statement can't be answered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a statement: line and column, both from 1."""
+
+    line: int
+    column: int
+
+
 class QueryRefusedError(QueryError):
-    """A statement is not allowed, or is not SQL."""
+    """A statement is not allowed, or is not SQL; ``position`` is the place of the fault, where it is known."""
+
+    def __init__(self, message: str, position: Position | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class QueryMemoryError(QueryRefusedError):
+    """A statement outgrew its memory, or ended the process that ran it."""
 
 
 class QueryTimeoutError(QueryError):

@@ -1,8 +1,9 @@
-"""Errors of the HTTP API: one body for all, ``{"error": {"code", "message", "field"?}}``."""
+"""Errors of the HTTP API: one body for all, ``{"error": {"code", "message", "field"?, "position"?}}``."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from schemas.api.errors import ErrorAnswer
 from schemas.api.problems import problems_of
-from storage.errors import StorageError
+from storage.errors import Position, StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +45,20 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 class ApiError(Exception):
-    """What a handler raises to answer with an error; ``field`` is the path to the input at fault."""
+    """What a handler raises to answer with an error.
 
-    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+    ``field`` is the path to the input at fault, ``position`` the place in it.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, field: str | None = None, position: Position | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.field = field
+        self.position = position
 
 
 def install(app: FastAPI) -> None:
@@ -67,16 +74,20 @@ def install(app: FastAPI) -> None:
     app.exception_handler(Exception)(_unexpected)
 
 
-def answer(status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
+def answer(
+    status: int, code: str, message: str, field: str | None = None, position: Position | None = None
+) -> JSONResponse:
     """Return the error response."""
-    error = {"code": code, "message": message}
+    error: dict[str, object] = {"code": code, "message": message}
     if field:
         error["field"] = field
+    if position:
+        error["position"] = asdict(position)
     return JSONResponse({"error": error}, status)
 
 
 async def _api_error(_: Request, err: ApiError) -> Response:
-    return answer(err.status, err.code, err.message, err.field)
+    return answer(err.status, err.code, err.message, err.field, err.position)
 
 
 async def _invalid_request(_: Request, err: RequestValidationError) -> Response:

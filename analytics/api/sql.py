@@ -1,24 +1,49 @@
-"""``POST /sql``: a read-only statement over the caller's project."""
+"""``POST /sql``: a read-only statement over the caller's project, as JSON, an Arrow stream or CSV."""
 
-from collections import Counter
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, suppress
 from typing import Annotated, Any
 
+import anyio
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from analytics.api.answers import json_answer
+from analytics.api.accepted import accepted
 from analytics.api.errors import ApiError
 from analytics.api.project import project
-from analytics.rows import json_rows
+from analytics.api.statement_places import STATEMENTS_MAX, StatementPlaces
+from storage.engines.answer_formats import Format
 from storage.engines.duckdb import DuckDBEngine
-from storage.errors import QueryError, QueryInterruptedError, QueryTimeoutError
+from storage.engines.sandbox.request import Limits
+from storage.engines.sandbox.sandbox import AnswerHead
+from storage.engines.user_statements import UserStatement
+from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
 
-# Statements at once: more would take the memory and the processors from ingest and results.
-STATEMENTS_MAX = 4
-# A statement that can't be interrupted may keep its place for long: one project must not keep all of them.
-STATEMENTS_OF_PROJECT_MAX = 3
+TRUNCATED, ROWS = "X-Fallom-Truncated", "X-Fallom-Rows"
+FORMATS: dict[str, Format] = {
+    "application/json": "json",
+    "application/vnd.apache.arrow.stream": "arrow",
+    "text/csv": "csv",
+}
+# An answer keeps its place until it is read: a client that reads more slowly is sent away.
+_ANSWER_GRACE_S, _ANSWER_BYTES_PER_S_MIN = 60.0, 100_000.0
+_DESCRIBED_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "format": "binary"}},
+            "text/csv": {"schema": {"type": "string"}},
+        },
+        "headers": {
+            TRUNCATED: {"schema": {"type": "boolean"}, "description": "Whether there were more rows."},
+            ROWS: {"schema": {"type": "integer"}, "description": "How many rows the answer has."},
+        },
+    }
+}
 
 
 class SqlRequest(BaseModel):
@@ -37,41 +62,79 @@ class SqlAnswer(BaseModel):
     truncated: bool
 
 
-def router(engine: DuckDBEngine, *, timeout_s: float, rows_max: int, bytes_max: int) -> APIRouter:
+def router(engine: DuckDBEngine, limits: Limits) -> APIRouter:
     """Return the router."""
     routes = APIRouter(tags=["sql"])
-    limiter = CapacityLimiter(STATEMENTS_MAX)
-    running: Counter[str] = Counter()
+    places = StatementPlaces()
+    threads = CapacityLimiter(STATEMENTS_MAX)
 
-    def answer(query: str, caller: str) -> dict[str, Any]:
-        found = engine.query_untrusted(
-            query, project=caller, timeout_s=timeout_s, rows_max=rows_max, bytes_max=bytes_max
-        )
-        return {"columns": found.rows.schema.names, "rows": json_rows(found.rows), "truncated": found.truncated}
-
-    @routes.post("/sql", response_model=SqlAnswer, summary="Ask a read-only SQL question")
-    async def sql(request: SqlRequest, caller: Annotated[str, Depends(project)]) -> Response:
-        """Answer one SELECT over the tables of docs/schema.md, of rows that are committed or just acknowledged."""
-        if limiter.available_tokens <= 0:
-            raise ApiError(503, "unavailable", f"{STATEMENTS_MAX} statements are running, the limit: try again")
-        if running[caller] >= STATEMENTS_OF_PROJECT_MAX:
-            raise ApiError(
-                503,
-                "unavailable",
-                f"{STATEMENTS_OF_PROJECT_MAX} statements of the project are running, the limit: try again",
-            )
-        running[caller] += 1
+    @routes.post("/sql", response_model=SqlAnswer, responses=_DESCRIBED_ANSWERS, summary="Ask a read-only SQL question")
+    async def sql(question: SqlRequest, request: Request, caller: Annotated[str, Depends(project)]) -> Response:
+        """Answer one SELECT over the tables and views of docs/schema.md, of rows committed or just acknowledged."""
+        media_type = accepted(request.headers.get("accept"), tuple(FORMATS))
+        places.take(caller)
+        held = ExitStack()
+        held.callback(places.give_back, caller)
         try:
-            return json_answer(await to_thread.run_sync(answer, request.query, caller, limiter=limiter))
-        except QueryTimeoutError as error:
-            raise ApiError(408, "timeout", str(error)) from error
-        except QueryInterruptedError as error:
-            raise ApiError(503, "unavailable", str(error)) from error
-        except QueryError as error:
-            raise ApiError(400, "invalid_argument", str(error), "query") from error
-        finally:
-            running[caller] -= 1
-            if not running[caller]:
-                del running[caller]
+            context = engine.users.statement(question.query, caller, limits, FORMATS[media_type])
+            asked = await to_thread.run_sync(held.enter_context, context, limiter=threads)
+            head = await _asked(request, asked, threads)
+        except BaseException:
+            held.close()
+            raise
+        return _AnswerResponse(asked, head, media_type, held.close)
 
     return routes
+
+
+async def _asked(request: Request, asked: UserStatement, threads: CapacityLimiter) -> AnswerHead:
+    """Return the head of the answer; where the client goes away, the statement stops."""
+    watching = asyncio.create_task(_stop_when_gone(request, asked))
+    try:
+        return await to_thread.run_sync(asked.ask, limiter=threads)
+    except QueryTimeoutError as error:
+        raise ApiError(408, "timeout", str(error)) from error
+    except QueryInterruptedError as error:
+        raise ApiError(503, "unavailable", str(error)) from error
+    except QueryRefusedError as error:
+        raise ApiError(400, "invalid_argument", str(error), "query", error.position) from error
+    except QueryError as error:
+        raise ApiError(400, "invalid_argument", str(error), "query") from error
+    finally:
+        watching.cancel()
+
+
+async def _stop_when_gone(request: Request, asked: UserStatement) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
+    asked.stop()
+
+
+class _AnswerResponse(StreamingResponse):
+    """Passes the answer on from its process as the client reads it; ``end`` lets go of the process and its place."""
+
+    def __init__(self, asked: UserStatement, head: AnswerHead, media_type: str, end: Callable[[], None]) -> None:
+        headers = {
+            "Content-Length": str(head.size_bytes),
+            TRUNCATED: str(head.truncated).lower(),
+            ROWS: str(head.rows),
+            "Vary": "Accept",
+        }
+        super().__init__(_chunks(asked), headers=headers, media_type=media_type)
+        self._end = end
+        self._timeout_s = _ANSWER_GRACE_S + head.size_bytes / _ANSWER_BYTES_PER_S_MIN
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            # What ends before its end closes the connection: the client sees that bytes are missing.
+            with anyio.move_on_after(self._timeout_s), suppress(QueryError):
+                await super().__call__(scope, receive, send)
+        finally:
+            self._end()
+
+
+async def _chunks(asked: UserStatement) -> AsyncIterator[bytes]:
+    chunks = asked.chunks()
+    while (chunk := await to_thread.run_sync(next, chunks, b"")) != b"":
+        yield chunk

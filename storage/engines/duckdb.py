@@ -1,11 +1,10 @@
 """The DuckDB engine: SQL over committed files and hot rows, in this process.
 
-The product's own statements read the lake's files natively. A user's statement runs in a second database, which has no
-access to files at all: its tables are Arrow datasets of one project's rows, so that there is nothing to escape to.
+The product's own statements read the lake's files natively. A user's statement runs in a process of its own, which has
+no access to files at all (``sandbox/``).
 """
 
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,22 +12,22 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as pads
 
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
 from schemas.table import Table
 from schemas.tables import TABLES
-from storage.engines.answer_limits import Answer, limited
+from storage.engines.answer_limits import Answer
 from storage.engines.file_columns import FileColumns
-from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
+from storage.engines.sandbox.request import Limits
+from storage.engines.user_statements import UserStatements
+from storage.errors import QueryInterruptedError, QueryRefusedError
 from storage.hot import HotRows, View
 from storage.lake import Lake
 from storage.rollup import session_rollup
 
 _BATCH_ROWS = 10_000
-# DuckDB says the one, Arrow the other; users' statements can't name files.
+# DuckDB says the one, Arrow the other.
 _FILE_IS_GONE = ("No files found that match", "No such file or directory")
 
 
@@ -74,30 +73,19 @@ class DuckDBEngine:
     """Runs statements over one project's rows. Thread-safe: each query has a connection and a view of its own."""
 
     def __init__(self, lake: Lake, hot: HotRows, *, memory_limit: str = "2GB", threads: int = 2) -> None:
-        self._lake_directory = lake.directory
         self._hot = hot
         self._columns = FileColumns()
         self._trusted = _database(memory_limit, threads, readable=lake.directory)
-        self._sandbox = _database(memory_limit, threads, readable=None)
-        self._users: dict[duckdb.DuckDBPyConnection, threading.Event] = {}
-        self._lock = threading.Lock()
+        self.users = UserStatements(lake.directory, self._view)
 
     def close(self) -> None:
-        """Stop users' statements, end the databases; safe twice."""
-        self.interrupt()
-        for database in (self._trusted, self._sandbox):
-            try:
-                database.close()
-            except duckdb.Error:
-                # A statement that can't be interrupted still uses it; it ends with the process.
-                continue
+        """Stop users' statements, end the database; safe twice."""
+        self.users.close()
+        self._trusted.close()
 
     def interrupt(self) -> None:
         """Stop the users' statements that run; one that is just beginning may miss it, so ask again."""
-        with self._lock:
-            for connection, interrupted in self._users.items():
-                interrupted.set()
-                connection.interrupt()
+        self.users.interrupt()
 
     @contextmanager
     def session(self, project: str | None) -> Iterator[QuerySession]:
@@ -117,41 +105,7 @@ class DuckDBEngine:
         self, statement: str, *, project: str, timeout_s: float, rows_max: int, bytes_max: int
     ) -> Answer:
         """Answer a user's statement: one SELECT, stopped at ``timeout_s``, cut at ``rows_max`` or ``bytes_max``."""
-        with self._user_connection() as (connection, interrupted):
-            _refuse_all_but_one_select(connection, statement)
-            session = QuerySession(connection, project, self._define_datasets)
-            expired = threading.Event()
-
-            def stop() -> None:
-                expired.set()
-                connection.interrupt()
-
-            timer = threading.Timer(timeout_s, stop)
-            timer.daemon = True
-            timer.start()
-            try:
-                with _errors():
-                    return limited(session.reader(statement), rows_max, bytes_max)
-            except QueryError as error:
-                if expired.is_set():
-                    raise QueryTimeoutError(f"stopped after {timeout_s:g} s, the limit of a statement") from error
-                if interrupted.is_set():
-                    raise QueryInterruptedError("stopped: the server is shutting down") from error
-                raise
-            finally:
-                timer.cancel()
-
-    @contextmanager
-    def _user_connection(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, threading.Event]]:
-        connection, interrupted = self._sandbox.cursor(), threading.Event()
-        with self._lock:
-            self._users[connection] = interrupted
-        try:
-            yield connection, interrupted
-        finally:
-            with self._lock:
-                del self._users[connection]
-            connection.close()
+        return self.users.answer(statement, project, Limits(timeout_s, rows_max, bytes_max))
 
     def _view(self, table: Table) -> View:
         if table is not SESSION_ROLLUP:
@@ -176,32 +130,9 @@ class DuckDBEngine:
             f"CREATE TEMP VIEW {table.name} AS SELECT * FROM ({' UNION ALL '.join(sources)}) WHERE {condition}"  # noqa: S608 - likewise
         )
 
-    def _define_datasets(self, session: QuerySession, table: Table) -> None:
-        """Make the table's name a view over Arrow data of one project: no other row can be named."""
-        view = self._view(table)
-        own = pc.field("project") == session.project
-        sources = [f"hot_{table.name}"]
-        session.connection.register(sources[0], view.hot.filter(own))
-        if view.files:
-            sources.append(f"committed_{table.name}")
-            session.connection.register(sources[1], self._dataset(view).filter(own))
-        columns = ", ".join(table.schema.names)
-        union = " UNION ALL ".join(f"SELECT {columns} FROM {source}" for source in sources)  # noqa: S608 - names from the schema
-        session.connection.execute(f"CREATE TEMP VIEW {table.name} AS {union}")
 
-    def _dataset(self, view: View) -> pads.Dataset:
-        partition = pa.schema([view.table.schema.field(name) for name in view.table.partition_by])
-        return pads.dataset(
-            list(view.files),
-            schema=view.table.schema,
-            format="parquet",
-            partitioning=pads.HivePartitioning(partition) if view.table.partition_by else None,
-            partition_base_dir=str(self._lake_directory / view.table.name),
-        )
-
-
-def _database(memory_limit: str, threads: int, *, readable: Path | None) -> duckdb.DuckDBPyConnection:
-    """Return a database that reads one directory, or no file at all, and whose settings can't be changed."""
+def _database(memory_limit: str, threads: int, *, readable: Path) -> duckdb.DuckDBPyConnection:
+    """Return a database that reads one directory, and whose settings can't be changed."""
     database = duckdb.connect(":memory:")
     database.execute("SET TimeZone = 'UTC'")
     database.execute("SET python_enable_replacements = false")
@@ -209,25 +140,10 @@ def _database(memory_limit: str, threads: int, *, readable: Path | None) -> duck
     database.execute(f"SET threads = {threads}")
     # Without a place to spill, a statement that outgrows its memory ends; nothing fills the disk.
     database.execute("SET temp_directory = ''")
-    if readable is not None:
-        database.execute(f"SET allowed_directories = [{_quoted(str(readable))}]")
+    database.execute(f"SET allowed_directories = [{_quoted(str(readable))}]")
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
     return database
-
-
-def _refuse_all_but_one_select(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
-    with _errors():
-        statements = connection.extract_statements(statement)
-    if len(statements) != 1:
-        raise QueryRefusedError(f"one statement expected, got {len(statements)}")
-    try:
-        kind = statements[0].type
-    except ValueError as error:
-        # The database has kinds of statements that its Python module has no name for.
-        raise QueryRefusedError("only SELECT is allowed") from error
-    if kind != duckdb.StatementType.SELECT:
-        raise QueryRefusedError(f"only SELECT is allowed, got {kind.name}")
 
 
 @contextmanager
