@@ -99,8 +99,18 @@ def stored(found: Found) -> list[dict[str, Any]]:
 
 def sent_attributes(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes that were sent: those that columns hold as they are, and the rest."""
-    held = {key: row[column] for column, key in json.loads(row["promoted"] or "{}").items()}
+    held: dict[str, Any] = {}
+    for column, key in json.loads(row["promoted"] or "{}").items():
+        held |= _members(key[:-1], row[column]) if key.endswith(".*") else {key: row[column]}
     return held | json.loads(row["attributes"])
+
+
+def _members(prefix: str, messages: str) -> dict[str, Any]:
+    return {
+        f"{prefix}{number}.{rest}": value
+        for number, message in enumerate(json.loads(messages))
+        for rest, value in message.items()
+    }
 
 
 def flat_trace(**changes: Any) -> dict[str, Any]:

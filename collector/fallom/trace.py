@@ -8,10 +8,11 @@ import orjson
 import xxhash
 
 from collector.component import DecodeError
+from collector.derive import KEYS, derived
 from collector.fallom.fields import Fields
 from collector.fallom.raw import raw_columns
 from collector.otlp.columns import partition_day
-from collector.promote import as_count, promote
+from collector.promote import Promotion, as_count, family_member, promote
 from collector.request import Receipt, Request
 
 REQUIRED = (
@@ -45,8 +46,11 @@ def decode(document: Mapping[str, object], request: Request, receipt: Receipt) -
     fields = Fields(document)
     status = _status(fields)
     attributes = fields.optional_mapping("attributes") or {}
-    promotion = promote({**attributes, **request.headers} if request.headers else attributes)
     own = _own_columns(fields, status)
+    identity = _identity(fields, request, receipt)
+    promotion = promote({**attributes, **request.headers} if request.headers else attributes)
+    if not KEYS.isdisjoint(attributes):
+        _derive(promotion, attributes, identity)
     unchanged = {
         column: key for column, key in promotion.unchanged.items() if column not in own and key not in request.headers
     }
@@ -54,7 +58,7 @@ def decode(document: Mapping[str, object], request: Request, receipt: Receipt) -
     # Of the columns that several sources can fill, the trace's own fields win, then its attributes, then raw bodies.
     row.update(promotion.columns)
     row.update(own)
-    row.update(_identity(fields, request, receipt))
+    row.update(identity)
     row["status_code"] = status
     row["scope_version"] = _client_version(attributes)
     row["attributes"] = _json(_rest(attributes, unchanged))
@@ -63,12 +67,27 @@ def decode(document: Mapping[str, object], request: Request, receipt: Receipt) -
     return row
 
 
+def _derive(promotion: Promotion, attributes: Mapping[str, object], identity: Mapping[str, object]) -> None:
+    """Let what takes more to read than its own value fill columns too."""
+    start = identity["start_time_unix_nano"]
+    found = derived(
+        attributes,
+        (),
+        start_unix_nano=start if isinstance(start, int) else None,
+        ranks=promotion.ranks,
+        text_of=lambda column: str(promotion.columns[column]),
+    )
+    promotion.columns.update(found)
+    for column in found:
+        promotion.unchanged.pop(column, None)
+
+
 def _rest(attributes: Mapping[str, object], unchanged: Mapping[str, str]) -> Mapping[str, object]:
     """Return the attributes that no column holds as they are."""
     if not unchanged:
         return attributes
     held = set(unchanged.values())
-    return {key: value for key, value in attributes.items() if key not in held}
+    return {key: value for key, value in attributes.items() if key not in held and family_member(key) not in held}
 
 
 def _identity(fields: Fields, request: Request, receipt: Receipt) -> dict[str, object]:

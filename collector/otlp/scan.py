@@ -64,7 +64,7 @@ def _try(bodies: Bodies, found: NDArray[np.int64], workspace: Workspace, room_by
     contexts = np.empty((request.CONTEXT_WIDTH, int(found[request.SCOPES][good].sum()) + 1), np.int64)
     # A stride that is no power of two: else all columns of a row would fall on the same lines of the cache.
     stride = -(-(spans + 1) // 512) * 512 + 8
-    cells = workspace.integers("cells", span.COLUMNS + len(KEYS.columns), stride)
+    cells = workspace.integers("cells", span.WIDTH, stride)
     cursor = np.zeros(8, np.int64)
     cursor[at.LAST_COMBINATION] = -1
     offsets = np.zeros((3, spans + 1), np.int32)
@@ -85,8 +85,8 @@ def _try(bodies: Bodies, found: NDArray[np.int64], workspace: Workspace, room_by
         links.address,
         made.address,
         workspace.integers("pairs", pairs.ROWS, pairs.WIDTH),
-        # The winners of a span, and the filter of the keys that it has.
-        np.empty((4, max(len(KEYS.columns), 16)), np.int64),
+        # The winners of a span, the filter of the keys that it has, and what may be filled later.
+        np.empty((5, max(len(KEYS.columns) + 1, 16)), np.int64),
         np.empty((COMBINATIONS_MAX + 1, len(KEYS.columns) + 1), np.int64),
         bodies.headers,
         bodies.header_starts,

@@ -5,7 +5,8 @@ Every transport ends here: OTLP/JSON is turned into the same bytes first (``json
 Theory of operation. The requests' bodies are laid one behind the other (``bodies``). ``compiled.request.count`` walks
 their outer levels, so that it is known how many spans there are; ``scan`` reads them into one table of numbers, where
 a text stands as its place in the bodies. Only what has no such place, JSON and texts of numbers, is written meanwhile.
-``columns`` then copies each column's texts behind each other, which is what Arrow needs. A request that is malformed
+``columns`` then copies each column's texts behind each other, which is what Arrow needs; ``derivation`` looks again at
+the few spans that have more to read than attributes' own values. A request that is malformed
 leaves nothing; a span with unusable ids is rejected alone.
 """
 
@@ -22,6 +23,7 @@ from collector.otlp.columns import columns
 from collector.otlp.compiled import protobuf, request, span
 from collector.otlp.compiled.memory import Workspace
 from collector.otlp.compiled.pairs import PAIRS_MAX
+from collector.otlp.derivation import with_derived
 from collector.otlp.scan import SHARED_BYTES_MAX, scan
 from collector.request import Decoded, Outcome, Received
 
@@ -90,7 +92,7 @@ def decode(requests: Sequence[Received]) -> Decoded:
         place = f"resourceSpans[{resource}].scopeSpans[{scope}].spans[{number}]"
         reasons[index].append(f"{place}.{_REJECTED[reason].format(detail)}")
     outcomes = [_outcome(found[:, index], reasons[index]) for index in range(len(requests))]
-    return Decoded("spans", columns(scanned, bodies, requests), outcomes)
+    return Decoded("spans", with_derived(columns(scanned, bodies, requests), scanned), outcomes)
 
 
 def _workspace() -> Workspace:

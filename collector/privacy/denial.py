@@ -17,14 +17,13 @@ from collector.privacy.documents import changed_attributes, changed_parts, load
 from collector.privacy.expressions import compiled
 from collector.privacy.keys import Keys, without_promoted
 from collector.processors.columns import Coded, with_columns
-from schemas.dialects import DIALECTS, FAMILIES
+from schemas.dialects import FAMILIES, EventMessages, columns_by_key, readings
 from schemas.json_attributes import REMOVED
 
 # What fills columns beside the dialects' keys.
 _FILLED = {
     "service.name": ("service_name",),
     "event.name": ("event_name",),
-    "exception.type": ("error_type",),
     "fallom.sdk_version": ("scope_version",),
     "fallom.method": ("provider",),
     "fallom.raw.request": ("request_model", "input"),
@@ -43,15 +42,14 @@ _HEADER = "x-fallom-"
 
 def _columns_by_key() -> Mapping[str, frozenset[str]]:
     columns: dict[str, set[str]] = defaultdict(set)
-    for dialect in DIALECTS:
-        for source in dialect.sources:
-            columns[source.key].add(source.column)
-    for key, names in _FILLED.items():
-        columns[key].update(names)
+    for filled in (columns_by_key(), _FILLED):
+        for key, names in filled.items():
+            columns[key].update(names)
     return {key: frozenset(names) for key, names in columns.items()}
 
 
 _COLUMNS_BY_KEY = _columns_by_key()
+_COLUMNS_BY_MESSAGE = {reading.event: reading.column for reading in readings(EventMessages)}
 
 
 class DenialRule:
@@ -128,7 +126,18 @@ class DenialRule:
         names = columns_of(_SEARCHED, spans)
         keys = {key for name in names for key in _keys(spans[name][row].as_py()) if self._denied.match(key)}
         of_families = {family.column for family in FAMILIES for key in keys if key.startswith(family.prefix)}
-        return of_families.union(*(_COLUMNS_BY_KEY.get(key, frozenset()) for key in keys))
+        return of_families.union(
+            self._columns_of_messages(spans["events"][row].as_py() if "events" in names else None),
+            *(_COLUMNS_BY_KEY.get(key, frozenset()) for key in keys),
+        )
+
+    def _columns_of_messages(self, events: str | None) -> set[str]:
+        """Return the columns that hold messages, events, of whose attributes one is denied."""
+        return {
+            _COLUMNS_BY_MESSAGE[name]
+            for name, attributes in _events(events)
+            if name in _COLUMNS_BY_MESSAGE and any(map(self._denied.match, _names(attributes)))
+        }
 
 
 _SEARCHED = ("attributes", "resource_attributes", "events")
@@ -136,17 +145,31 @@ _SEARCHED = ("attributes", "resource_attributes", "events")
 
 def _keys(text: str | None) -> set[str]:
     """Return the keys of attributes, or of those of events."""
-    try:
-        value = load(text or "{}")
-    except ValueError:
+    value = _loaded(text)
+    parts = [attributes for _, attributes in _events(text)] if isinstance(value, list) else [value]
+    return {key for attributes in parts for key in _names(attributes)}
+
+
+def _events(text: str | None) -> list[tuple[str, object]]:
+    """Return the name and the attributes of each event."""
+    value = _loaded(text)
+    events = [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
+    return [(str(event.get("name")), event.get("attributes")) for event in events]
+
+
+def _names(attributes: object) -> set[str]:
+    if not isinstance(attributes, dict):
         return set()
-    found: set[str] = set()
-    for attributes in [part.get("attributes") for part in value] if isinstance(value, list) else [value]:
-        if isinstance(attributes, dict):
-            listed = attributes.get("$kvlist")
-            pairs = listed if isinstance(listed, list) else attributes.items()
-            found.update(str(pair[0]) for pair in pairs if isinstance(pair, list | tuple) and pair)
-    return found
+    listed = attributes.get("$kvlist")
+    pairs = listed if isinstance(listed, list) else attributes.items()
+    return {str(pair[0]) for pair in pairs if isinstance(pair, list | tuple) and pair}
+
+
+def _loaded(text: str | None) -> object:
+    try:
+        return load(text or "{}")
+    except ValueError:
+        return {}
 
 
 def _emptied(spans: pa.RecordBatch, name: str, rows: list[int]) -> pa.RecordBatch:

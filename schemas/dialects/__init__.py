@@ -1,25 +1,60 @@
-"""The dialects that are understood: to add one, a file here, a line in DIALECTS, a fixture in its test."""
+"""The dialects that are understood: to add one, a file here, a line in DIALECTS, its fixtures beside its test."""
 
 from collections import defaultdict
+from collections.abc import Mapping
+from typing import TypeVar
 
-from schemas.dialects.dialect import Dialect, Family, Source
+from schemas.dialects.dialect import (
+    Dialect,
+    EventAttribute,
+    EventMessages,
+    EventTime,
+    Family,
+    Member,
+    Moment,
+    Preface,
+    Reading,
+    Source,
+)
 from schemas.dialects.fallom import FALLOM
+from schemas.dialects.laminar import LAMINAR
+from schemas.dialects.langfuse import LANGFUSE
+from schemas.dialects.langsmith import LANGSMITH
+from schemas.dialects.mastra import MASTRA
+from schemas.dialects.mlflow import MLFLOW
 from schemas.dialects.openinference import OPENINFERENCE
+from schemas.dialects.openlit import OPENLIT
 from schemas.dialects.openllmetry import OPENLLMETRY
 from schemas.dialects.otel_genai import OTEL_GENAI
-from schemas.dialects.vercel import VERCEL
+from schemas.dialects.pydantic_ai import PYDANTIC_AI
+from schemas.dialects.vercel import AISDK, VERCEL
 
-DIALECTS: tuple[Dialect, ...] = (FALLOM, OTEL_GENAI, OPENLLMETRY, OPENINFERENCE, VERCEL)
+DIALECTS: tuple[Dialect, ...] = (
+    FALLOM,
+    LANGFUSE,
+    OTEL_GENAI,
+    OPENLLMETRY,
+    OPENINFERENCE,
+    VERCEL,
+    AISDK,
+    PYDANTIC_AI,
+    LANGSMITH,
+    MLFLOW,
+    MASTRA,
+    OPENLIT,
+    LAMINAR,
+)
 
 FAMILIES: tuple[Family, ...] = tuple(family for dialect in DIALECTS for family in dialect.families)
 
-# A span's event of one of these names tells when the first token came.
-FIRST_TOKEN_EVENTS = (
-    "First Token Stream Event",
-    "ai.stream.firstChunk",
-    "gen_ai.content.completion.chunk",
-    "llm.content.completion.chunk",
-)
+READINGS: tuple[Reading, ...] = tuple(reading for dialect in DIALECTS for reading in dialect.readings)
+
+_Kind = TypeVar("_Kind", bound=Reading)
+
+
+def readings(kind: type[_Kind]) -> tuple[_Kind, ...]:
+    """Return the readings of one kind, of all dialects."""
+    return tuple(reading for reading in READINGS if isinstance(reading, kind))
 
 
 def sources_by_key(scope_name: str) -> dict[str, tuple[Source, ...]]:
@@ -32,4 +67,33 @@ def sources_by_key(scope_name: str) -> dict[str, tuple[Source, ...]]:
     return {key: tuple(found) for key, found in sources.items()}
 
 
-__all__ = ["DIALECTS", "FAMILIES", "FIRST_TOKEN_EVENTS", "Dialect", "Family", "Source", "sources_by_key"]
+def columns_by_key() -> Mapping[str, frozenset[str]]:
+    """Return which columns each key, of a span's attribute or of an attribute of its events, can fill at all."""
+    columns: dict[str, set[str]] = defaultdict(set)
+    for dialect in DIALECTS:
+        for source in dialect.sources:
+            columns[source.key].add(source.column)
+        for reading in dialect.readings:
+            if not isinstance(reading, EventTime | EventMessages):
+                columns[reading.key].add(reading.column)
+    return {key: frozenset(names) for key, names in columns.items()}
+
+
+__all__ = [
+    "DIALECTS",
+    "FAMILIES",
+    "READINGS",
+    "Dialect",
+    "EventAttribute",
+    "EventMessages",
+    "EventTime",
+    "Family",
+    "Member",
+    "Moment",
+    "Preface",
+    "Reading",
+    "Source",
+    "columns_by_key",
+    "readings",
+    "sources_by_key",
+]

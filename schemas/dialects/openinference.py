@@ -1,6 +1,6 @@
 """OpenInference (Arize Phoenix)."""
 
-from schemas.dialects.dialect import Dialect, Family, Source
+from schemas.dialects.dialect import Dialect, EventTime, Family, Source
 
 OPENINFERENCE = Dialect(
     "openinference",
@@ -20,8 +20,8 @@ OPENINFERENCE = Dialect(
         Source("reported_cost", 30, "llm.cost.total"),
         Source("session_id", 40, "session.id"),
         Source("customer_id", 40, "user.id"),
-        Source("input", 100, "input.value"),
-        Source("output", 100, "output.value"),
+        Source("input", 200, "input.value"),
+        Source("output", 200, "output.value"),
         Source("tool_name", 20, "tool.name"),
         Source("operation", 30, "openinference.span.kind"),
     ),
@@ -29,4 +29,5 @@ OPENINFERENCE = Dialect(
         Family("input", 40, "llm.input_messages."),
         Family("output", 40, "llm.output_messages."),
     ),
+    readings=(EventTime("time_to_first_token_ns", 70, "First Token Stream Event"),),
 )

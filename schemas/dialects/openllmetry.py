@@ -1,6 +1,6 @@
 """OpenLLMetry (Traceloop): the `opentelemetry-instrumentation-*` packages that the 0.1.x clients switch on."""
 
-from schemas.dialects.dialect import Dialect, Family, Source
+from schemas.dialects.dialect import Dialect, EventTime, Family, Source
 
 OPENLLMETRY = Dialect(
     "openllmetry",
@@ -13,6 +13,7 @@ OPENLLMETRY = Dialect(
         Source("customer_id", 85, "llm.user"),
         Source("input", 70, "traceloop.entity.input"),
         Source("output", 70, "traceloop.entity.output"),
+        Source("tool_name", 40, "traceloop.entity.name", where=("traceloop.span.kind", "tool")),
         Source("operation", 60, "traceloop.span.kind"),
         Source("operation", 65, "llm.request.type"),
         Source("prompt_key", 40, "traceloop.prompt.key"),
@@ -23,4 +24,5 @@ OPENLLMETRY = Dialect(
         Family("input", 30, "gen_ai.prompt."),
         Family("output", 30, "gen_ai.completion."),
     ),
+    readings=(EventTime("time_to_first_token_ns", 72, "llm.content.completion.chunk"),),
 )

@@ -1,6 +1,8 @@
 """OpenTelemetry's semantic conventions for generative AI, in all the spellings that they have had."""
 
-from schemas.dialects.dialect import Dialect, Source
+from schemas.dialects.dialect import Dialect, EventAttribute, EventMessages, EventTime, Preface, Source
+
+_DETAILS = "gen_ai.client.inference.operation.details"
 
 OTEL_GENAI = Dialect(
     "otel_genai",
@@ -16,18 +18,15 @@ OTEL_GENAI = Dialect(
         Source("total_tokens", 10, "gen_ai.usage.total_tokens"),
         Source("cache_read_tokens", 10, "gen_ai.usage.cache_read.input_tokens"),
         Source("cache_read_tokens", 20, "gen_ai.usage.cache_read_input_tokens"),
-        Source("cache_read_tokens", 30, "gen_ai.usage.details.cache_read_tokens"),
         Source("cache_read_tokens", 40, "gen_ai.usage.cache_read_tokens"),
         Source("cache_read_tokens", 50, "gen_ai.usage.input_tokens.cached"),
         Source("cache_write_tokens", 10, "gen_ai.usage.cache_write.input_tokens"),
         Source("cache_write_tokens", 20, "gen_ai.usage.cache_creation.input_tokens"),
         Source("cache_write_tokens", 30, "gen_ai.usage.cache_creation_input_tokens"),
-        Source("cache_write_tokens", 40, "gen_ai.usage.details.cache_write_tokens"),
         Source("reasoning_tokens", 10, "gen_ai.usage.reasoning.output_tokens"),
         Source("reasoning_tokens", 20, "gen_ai.usage.reasoning_tokens"),
         Source("reasoning_tokens", 30, "gen_ai.usage.output_tokens.reasoning"),
         Source("reported_cost", 20, "gen_ai.usage.cost"),
-        Source("reported_cost", 40, "operation.cost"),
         Source("session_id", 50, "gen_ai.conversation.id"),
         Source("session_id", 90, "gen_ai.session.id"),
         Source("customer_id", 50, "enduser.id"),
@@ -38,14 +37,27 @@ OTEL_GENAI = Dialect(
         Source("output", 20, "gen_ai.output.messages"),
         Source("time_to_first_token_ns", 20, "gen_ai.response.time_to_first_chunk", scale=1e9),
         Source("time_to_first_token_ns", 30, "gen_ai.client.operation.time_to_first_chunk", scale=1e9),
-        Source("time_to_first_token_ns", 40, "gen_ai.server.time_to_first_token", scale=1e9),
         Source("is_streaming", 10, "gen_ai.request.stream"),
-        Source("is_streaming", 20, "gen_ai.is_streaming"),
         Source("error_type", 10, "error.type"),
         Source("tool_name", 10, "gen_ai.tool.name"),
         Source("operation", 40, "gen_ai.operation.name"),
         Source("prompt_key", 30, "gen_ai.prompt.name"),
         Source("prompt_version", 30, "gen_ai.prompt.version"),
         Source("finish_reason", 10, "gen_ai.response.finish_reasons"),
+    ),
+    readings=(
+        Preface("input", 20, "gen_ai.system_instructions"),
+        EventAttribute("input", 22, _DETAILS, "gen_ai.input.messages"),
+        Preface("input", 22, "gen_ai.system_instructions", event=_DETAILS),
+        EventMessages("input", 25, "gen_ai.system.message", "system"),
+        EventMessages("input", 25, "gen_ai.user.message", "user"),
+        EventMessages("input", 25, "gen_ai.assistant.message", "assistant"),
+        EventMessages("input", 25, "gen_ai.tool.message", "tool"),
+        EventAttribute("output", 22, _DETAILS, "gen_ai.output.messages"),
+        EventMessages("output", 25, "gen_ai.choice", "assistant"),
+        EventAttribute("finish_reason", 40, "gen_ai.choice", "finish_reason"),
+        EventAttribute("error_type", 20, "exception", "exception.type"),
+        EventAttribute("error_type", 30, "gen_ai.client.operation.exception", "exception.type"),
+        EventTime("time_to_first_token_ns", 72, "gen_ai.content.completion.chunk"),
     ),
 )

@@ -16,8 +16,9 @@ from google.protobuf.message import DecodeError as ProtobufDecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
-from otlp_decoder.conversions import Agreement, Cell, convert, to_dict, to_json, to_python
+from otlp_decoder.conversions import Agreement, Cell, convert, to_dict, to_json
 from otlp_decoder.protobuf import span_contents
+from otlp_decoder.readings import derive, hinted, of_events
 
 from collector.component import CollectorError, DecodeError, TooLargeError
 from collector.request import Outcome, Received
@@ -31,12 +32,6 @@ FUTURE_DAYS_MAX = 2
 SHARED_BYTES_MAX = 256 * 1024 * 1024
 SPANS_MAX = 100_000
 ATTRIBUTES_MAX = 65_536
-FIRST_TOKEN_EVENTS = (
-    "First Token Stream Event",
-    "ai.stream.firstChunk",
-    "gen_ai.content.completion.chunk",
-    "llm.content.completion.chunk",
-)
 # prefix: (column, rank)
 FAMILIES = {
     "gen_ai.prompt.": ("input", 30),
@@ -171,12 +166,10 @@ def _row(span: Span, content: bytes, received: Received, scope_name: str) -> Row
             "content_hash": _content_hash(content),
         }
     ) | _json_cells({"events": _events(span), "links": _links(span)})
-    columns = _promote(span, request.headers, scope_name)
-    _fill_from_events(columns, span, start)
-    return row | columns
+    return row | _promote(span, request.headers, scope_name, start)
 
 
-def _promote(span: Span, headers: Mapping[str, str], scope_name: str) -> Row:
+def _promote(span: Span, headers: Mapping[str, str], scope_name: str, start: int) -> Row:
     """Return the columns that the attributes fill, the rest of the attributes, and which are named elsewhere."""
     attributes = to_dict(span.attributes)
     # Of a header and an attribute of the same key, and so of the same rank, the header goes first.
@@ -188,6 +181,10 @@ def _promote(span: Span, headers: Mapping[str, str], scope_name: str) -> Row:
         column, rank = FAMILIES[prefix]
         if column not in best or rank < best[column][0]:
             best[column] = rank, prefix, _family_cell(members)
+    of_events(best, _events(span) or [], start)
+    kept = hinted(attributes, _events(span) or [])
+    for column, (rank, key, cell) in best.items():
+        best[column] = rank, key, replace(cell, unchanged=cell.unchanged and kept.get(column, rank + 1) > rank)
     rest, promoted = dict(attributes), {}
     for column, (_, key, cell) in best.items():
         if not cell.unchanged:
@@ -198,6 +195,7 @@ def _promote(span: Span, headers: Mapping[str, str], scope_name: str) -> Row:
         elif not _MEMBER.fullmatch(key):
             promoted[column] = key
             rest.pop(key, None)
+    derive(best, attributes, _events(span) or [], start)
     columns = {column: cell for column, (_, _, cell) in best.items()}
     return columns | _json_cells({"attributes": rest, "promoted": promoted or None})
 
@@ -205,6 +203,8 @@ def _promote(span: Span, headers: Mapping[str, str], scope_name: str) -> Row:
 def _consider(best: Candidates, values: Mapping[str, object], scope_name: str, *, is_attribute: bool) -> None:
     for key, value in values.items():
         for source in _sources(scope_name == "ai").get(key, ()):
+            if source.where and values.get(source.where[0]) != source.where[1]:
+                continue
             cell = convert(source, value)
             if cell is not None and (source.column not in best or source.rank < best[source.column][0]):
                 best[source.column] = source.rank, key, replace(cell, unchanged=cell.unchanged and is_attribute)
@@ -242,24 +242,7 @@ def _is_member(key: str, prefix: str) -> bool:
     return member is not None and member.group(1) == prefix
 
 
-def _fill_from_events(columns: Row, span: Span, start: int) -> None:
-    for event in span.events:
-        if "time_to_first_token_ns" not in columns and event.name in FIRST_TOKEN_EVENTS:
-            elapsed = event.time_unix_nano - start
-            if start > 0 and 0 <= elapsed <= UNIX_NANO_MAX:
-                columns["time_to_first_token_ns"] = Cell(elapsed)
-        if "error_type" not in columns and event.name == "exception":
-            error_type = _last(event.attributes, "exception.type")
-            if isinstance(error_type, str) and error_type:
-                columns["error_type"] = Cell(error_type)
-
-
-def _last(pairs: Sequence[KeyValue], key: str) -> object:
-    found = [pair.value for pair in pairs if pair.key == key]
-    return to_python(found[-1]) if found else None
-
-
-def _events(span: Span) -> list[object] | None:
+def _events(span: Span) -> list[dict[str, object]] | None:
     return [
         {"name": event.name, "time_unix_nano": event.time_unix_nano, "attributes": to_dict(event.attributes)}
         for event in span.events

@@ -11,9 +11,9 @@ import struct
 from functools import cache
 
 from otlp_decoder.protobuf import FIXED32, FIXED64, LENGTH, VARINT, Field, Message
-from otlp_decoder.reference import FAMILIES, FIRST_TOKEN_EVENTS
+from otlp_decoder.reference import FAMILIES
 
-from schemas.dialects import DIALECTS
+from schemas.dialects import DIALECTS, READINGS, columns_by_key
 
 START_UNIX_NANO = 1_795_262_400_000_000_000
 
@@ -28,6 +28,14 @@ TEXTS = (
     "tRuE",
     "null",
     '{"a":1}',
+    '{"input":1,"input_cache_read":2,"output":3,"total":0.5}',
+    '{"input_tokens":"4","output_tokens":-1,"cache_read":9,"total_cost":2}',
+    '[{"role":"user","content":"hi"}]',
+    '[{"role":"system"}]',
+    '{"message":"{\\"content\\":1}","finish_reason":"stop"}',
+    '"2026-11-21T12:00:01.5Z"',
+    "2026-11-21T12:00:02",
+    "tool",
     '"',
     "\\",
     'a\\"b\\',
@@ -136,6 +144,15 @@ NEAR_KEYS = (
     *("gen_ai.usage.input_token", "gen_ai.usage.input_tokenss", "Gen_ai.system", "gen_ai.system\x00", "session.i"),
 )
 RESTS = ("role", "content", "finish_reason", "tool_calls.0.name", "message.role", ".", "$kvlist", "é", '"', "0.role")
+EVENTS = (
+    *sorted({reading.event for reading in READINGS if getattr(reading, "event", None)}),
+    *("exception", "exceptions", "other", ""),
+)
+EVENT_KEYS = (
+    *("exception.type", "exception.type", "exception.message", "finish_reason", "message", "content", "role", "k"),
+    *("gen_ai.system", "gen_ai.event.content", "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.prompt"),
+    *("gen_ai.system_instructions", "gen_ai.completion"),
+)
 SCOPES = ("", "ai", "ai ", "a", "AI", "opentelemetry.instrumentation.openai.v1")
 HEADERS: tuple[dict[str, str], ...] = (
     {},
@@ -206,7 +223,8 @@ def double(chance: random.Random) -> bytes:
 @cache
 def promoted_keys() -> tuple[str, ...]:
     """Return all keys that can fill a column."""
-    return tuple(dict.fromkeys(source.key for dialect in DIALECTS for source in dialect.sources))
+    conditions = [source.where[0] for dialect in DIALECTS for source in dialect.sources if source.where]
+    return tuple(sorted((*columns_by_key(), *conditions)))
 
 
 def _resource_spans(chance: random.Random) -> Message:
@@ -317,11 +335,10 @@ def _pair(chance: random.Random, key: str, depth: int = 0) -> Message:
 
 
 def _event(chance: random.Random, start: int) -> Message:
-    name = chance.choice((*FIRST_TOKEN_EVENTS, "exception", "exception", "other", "", "exceptions"))
+    name = chance.choice(EVENTS)
     time = start + chance.choice((0, 1, 10**9, -1)) if chance.random() < 0.9 else chance.getrandbits(64)
-    keys = ("exception.type", "exception.type", "exception.message", "k")
     message: Message = [(1, FIXED64, struct.pack("<Q", time % 2**64)), (2, LENGTH, name.encode())]
-    message += [(3, LENGTH, _pair(chance, chance.choice(keys))) for _ in range(chance.randrange(3))]
+    message += [(3, LENGTH, _pair(chance, chance.choice(EVENT_KEYS))) for _ in range(chance.randrange(3))]
     return _shuffled(chance, [*message, *_now_and_then(chance, (4, VARINT, 1))])
 
 

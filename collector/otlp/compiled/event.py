@@ -4,7 +4,7 @@ import numpy as np
 
 from collector.jit import inner
 from collector.otlp.compiled.cursor import EVENTS_END, LINKS_END
-from collector.otlp.compiled.keys import EXCEPTION, EXCEPTION_TYPE, NO_RANK, is_first_token, is_name
+from collector.otlp.compiled.keys import EVENTS, find_event, is_event_text
 from collector.otlp.compiled.memory import load64, size_of, store8
 from collector.otlp.compiled.number import NUMBER_BYTES_MAX, put_unsigned
 from collector.otlp.compiled.pairs import (
@@ -21,10 +21,10 @@ from collector.otlp.compiled.pairs import (
     put_pairs,
     read_pair,
 )
-from collector.otlp.compiled.promotion import ERROR_TYPE, FIRST_TOKEN_TIME, reference
+from collector.otlp.compiled.promotion import CONVERTED, consider_of_event, give_back, take_hint
 from collector.otlp.compiled.protobuf import BAD_UTF8, I64, LEN, TRUNCATED, is_utf8, length, skip, tag
 from collector.otlp.compiled.text import ESCAPED_MAX, put_hex, put_string, put_text
-from collector.otlp.compiled.value import NO_ROOM, ROOM, STRING
+from collector.otlp.compiled.value import NO_ROOM, ROOM
 
 SPAN_DEPTH = 3
 UNIX_NANO_MAX = np.uint64(2**63 - 1)
@@ -32,14 +32,17 @@ UNIX_NANO_MAX = np.uint64(2**63 - 1)
 _EVENT_NAME = np.frombuffer(b'{"name":', np.uint8)
 _EVENT_TIME = np.frombuffer(b',"time_unix_nano":', np.uint8)
 _EVENT_ATTRIBUTES = np.frombuffer(b',"attributes":', np.uint8)
+# Compiled as constants.
+_TIME_COLUMN, _TIME_RANK, _HINT = EVENTS.time_column, EVENTS.time_rank, EVENTS.hint
+_FIRST, _COLUMN, _RANK, _KEY = EVENTS.first, EVENTS.column, EVENTS.rank, EVENTS.key
 _LINK_TRACE = np.frombuffer(b'{"trace_id":"', np.uint8)
 _LINK_SPAN = np.frombuffer(b'","span_id":"', np.uint8)
 _LINK_STATE = np.frombuffer(b'","trace_state":', np.uint8)
 
 
 @inner()
-def put_events(events, cursor, buf, start, end, pairs, best, began):
-    """Write the span's events as a JSON list; fill time to first token and error type where nothing else did."""
+def put_events(events, cursor, buf, start, end, pairs, count, best, began, made):
+    """Write the span's events as a JSON list; fill columns. The span has ``count`` pairs of its own."""
     o = cursor[EVENTS_END]
     scratch = pairs[PAIRS_MAX + 1 :]
     is_crowded = False
@@ -101,21 +104,40 @@ def put_events(events, cursor, buf, start, end, pairs, best, began):
             return NO_ROOM
         store8(events, o, 125)
         o += 1
-        if best[0, FIRST_TOKEN_TIME] == NO_RANK and began > 0 and time >= np.uint64(began):
-            elapsed = time - np.uint64(began)
-            if elapsed <= UNIX_NANO_MAX and is_first_token(buf, name, name_stop):
-                best[0, FIRST_TOKEN_TIME] = NO_RANK - 1
-                best[1, FIRST_TOKEN_TIME] = np.int64(elapsed)
-        if best[0, ERROR_TYPE] == NO_RANK and is_name(buf, name, name_stop, EXCEPTION):
-            for row in range(found):
-                is_type = is_name(buf, scratch[row, KEY], scratch[row, KEY_STOP], EXCEPTION_TYPE)
-                if is_type and scratch[row, STATE] == PRESENT and scratch[row, KIND] == STRING:
-                    if scratch[row, B] > scratch[row, A]:
-                        best[0, ERROR_TYPE] = NO_RANK - 1
-                        best[1, ERROR_TYPE] = reference(scratch[row, A], scratch[row, B])
+        event = find_event(buf, name, name_stop)
+        if event >= 0:
+            error = _promote_event(event, buf, made, cursor, scratch, found, best, began, time, pairs, count)
+            if error < 0:
+                return error
     store8(events, o, 93)
     cursor[EVENTS_END] = o + 1
     return np.int64(is_crowded)
+
+
+@inner()
+def _promote_event(event, buf, made, cursor, scratch, found, best, began, time, pairs, count):
+    """Fill columns from one of the dialects' events; return 0, NO_ROOM, or an error."""
+    column = _TIME_COLUMN[event]
+    if column >= 0 and _TIME_RANK[event] < best[0, column] and began > 0 and time >= np.uint64(began):
+        elapsed = time - np.uint64(began)
+        if elapsed <= UNIX_NANO_MAX:
+            best[0, column] = _TIME_RANK[event]
+            best[1, column] = np.int64(elapsed)
+            give_back(pairs, count, best[2, column])
+            best[2, column] = CONVERTED
+    if _HINT[event] >= 0:
+        take_hint(best, _HINT[event])
+    for each in range(_FIRST[event], _FIRST[event + 1]):
+        for row in range(found):
+            is_key = is_event_text(buf, scratch[row, KEY], scratch[row, KEY_STOP], _KEY[each])
+            if is_key and scratch[row, STATE] == PRESENT:
+                error = consider_of_event(
+                    best, _COLUMN[each], _RANK[each], buf, made, cursor, scratch[row, KIND], scratch[row, A],
+                    scratch[row, B], pairs, count,
+                )  # fmt: skip
+                if error < 0:
+                    return error
+    return 0
 
 
 @inner()

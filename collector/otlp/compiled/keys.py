@@ -8,7 +8,16 @@ from numpy.typing import NDArray
 
 from collector.jit import inlined, inner, jit
 from collector.otlp.compiled.memory import PADDING, address_of, load8, load64
-from schemas.dialects import FAMILIES, FIRST_TOKEN_EVENTS, sources_by_key
+from schemas.dialects import (
+    FAMILIES,
+    READINGS,
+    EventAttribute,
+    EventMessages,
+    EventTime,
+    Preface,
+    readings,
+    sources_by_key,
+)
 from schemas.spans import SPANS
 
 TEXT, COUNT, COST, FLAG = range(4)
@@ -27,9 +36,13 @@ class Keys:
     """The dialects as arrays. ``columns`` are the columns that attributes can fill, in the schema's order.
 
     By column: ``kinds`` (TEXT, COUNT, COST, FLAG). By scope and key: ``column`` (-1: none) and ``rank``; by key:
-    ``scale``; by family: ``family_column`` and ``family_rank``. Key k's bytes are ``data[starts[k]:starts[k + 1]]``;
-    the families' prefixes follow the keys. ``names`` holds, for each column, then for each key, then for each family,
-    its JSON text: ``"column":``, ``"key"``; these begin at ``name_starts``.
+    ``scale``, ``where`` (its condition; -1: none) and ``hint`` (a row of ``hint_rank``; -1: none); by family:
+    ``family_column`` and ``family_rank``. Key k's bytes are ``data[starts[k]:starts[k + 1]]``; the families' prefixes
+    follow the keys. ``names`` holds, for each column, then for each key, then for each family, its JSON text:
+    ``"column":``, ``"key"``; these begin at ``name_starts``.
+
+    Condition c is a key in ``where_key`` and its value's text, ``where_data[where_starts[c]:where_starts[c + 1]]``. A
+    key or event that ``collector.derive`` reads further has a hint: by column, the lowest rank it may fill it at.
     """
 
     columns: tuple[str, ...]
@@ -44,24 +57,55 @@ class Keys:
     family_rank: NDArray[np.int64]
     names: NDArray[np.uint8]
     name_starts: NDArray[np.int64]
+    where: NDArray[np.int64]
+    where_key: NDArray[np.int64]
+    where_data: NDArray[np.uint8]
+    where_starts: NDArray[np.int64]
+    hint: NDArray[np.int64]
+    hint_rank: NDArray[np.int64]
     ids: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The dialects' events as arrays. Event e's name is ``data[starts[e]:starts[e + 1]]``.
+
+    By event: ``time_column`` and ``time_rank`` of what its time fills (-1: nothing), its ``hint`` as of a key, and its
+    attributes: ``first[e]`` to ``first[e + 1]`` of ``column``, ``rank`` and ``key``, the keys being the texts that
+    follow the names.
+    """
+
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    time_column: NDArray[np.int64]
+    time_rank: NDArray[np.int64]
+    hint: NDArray[np.int64]
+    first: NDArray[np.int64]
+    column: NDArray[np.int64]
+    rank: NDArray[np.int64]
+    key: NDArray[np.int64]
 
 
 def _load() -> Keys:
     by_scope = [sources_by_key(scope) for scope in SCOPES]
-    keys = sorted({key for sources in by_scope for key in sources})
-    filled = {source.column for sources in by_scope for found in sources.values() for source in found}
-    filled |= {family.column for family in FAMILIES}
-    columns = tuple(name for name in SPANS.schema.names if name in filled)
+    sources = {source for found in by_scope for each in found.values() for source in each}
+    conditions = sorted({source.where for source in sources if source.where})
+    hints = _hints()
+    keys = sorted({source.key for source in sources} | {key for key, _ in conditions} | hints.attributes.keys())
+    columns = _columns()
     place = {name: index for index, name in enumerate(columns)}
+    ids = {key: index for index, key in enumerate(keys)}
     column = np.full((len(SCOPES), len(keys)), -1, np.int64)
     rank = np.full((len(SCOPES), len(keys)), NO_RANK, np.int64)
     scale = np.ones(len(keys))
-    for scope, sources in enumerate(by_scope):
+    where = np.full(len(keys), -1, np.int64)
+    for scope, found in enumerate(by_scope):
         for index, key in enumerate(keys):
-            for source in sources.get(key, ()):
+            for source in found.get(key, ()):
                 column[scope, index], rank[scope, index] = place[source.column], source.rank
                 scale[index] = source.scale
+                where[index] = conditions.index(source.where) if source.where else -1
+    where_data, where_starts = _joined([text.encode() for _, text in conditions])
     data, starts = _joined([key.encode() for key in keys] + [family.prefix.encode() for family in FAMILIES])
     names, name_starts = _joined(
         [f'"{name}":'.encode() for name in columns]
@@ -81,7 +125,67 @@ def _load() -> Keys:
         family_rank=np.array([family.rank for family in FAMILIES]),
         names=names,
         name_starts=name_starts,
-        ids={key: index for index, key in enumerate(keys)},
+        where=where,
+        where_key=np.array([ids[key] for key, _ in conditions], np.int64),
+        where_data=where_data,
+        where_starts=where_starts,
+        hint=np.array([hints.attributes.get(key, -1) for key in keys], np.int64),
+        hint_rank=hints.ranks,
+        ids=ids,
+    )
+
+
+def _columns() -> tuple[str, ...]:
+    filled = {source.column for scope in SCOPES for found in sources_by_key(scope).values() for source in found}
+    filled |= {each.column for each in (*FAMILIES, *READINGS)}
+    return tuple(name for name in SPANS.schema.names if name in filled)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hints:
+    attributes: dict[str, int]
+    events: dict[str, int]
+    ranks: NDArray[np.int64]
+
+
+def _hints() -> _Hints:
+    """Return which row of ranks each key and each event has that ``collector.derive`` reads."""
+    columns = _columns()
+    attributes: dict[str, int] = {}
+    events: dict[str, int] = {}
+    rows: list[NDArray[np.int64]] = []
+    for reading in READINGS:
+        if isinstance(reading, EventTime | EventAttribute):
+            continue
+        if isinstance(reading, EventMessages) or (isinstance(reading, Preface) and reading.event is not None):
+            found, name = events, str(reading.event)
+        else:
+            found, name = attributes, reading.key
+        if name not in found:
+            found[name] = len(rows)
+            rows.append(np.full(len(columns), NO_RANK, np.int64))
+        place = columns.index(reading.column)
+        rows[found[name]][place] = min(rows[found[name]][place], reading.rank)
+    return _Hints(attributes, events, np.array(rows))
+
+
+def _load_events(columns: tuple[str, ...]) -> Events:
+    times, attributes, hints = readings(EventTime), readings(EventAttribute), _hints().events
+    names = sorted({each.event for each in times} | {each.event for each in attributes} | hints.keys())
+    keys = sorted({each.key for each in attributes})
+    data, starts = _joined([text.encode() for text in (*names, *keys)])
+    by_name = [[each for each in attributes if each.event == name] for name in names]
+    of_time = {each.event: each for each in times}
+    return Events(
+        data=data,
+        starts=starts,
+        time_column=np.array([columns.index(of_time[name].column) if name in of_time else -1 for name in names]),
+        time_rank=np.array([of_time[name].rank if name in of_time else NO_RANK for name in names]),
+        hint=np.array([hints.get(name, -1) for name in names]),
+        first=np.cumsum([0, *map(len, by_name)]),
+        column=np.array([columns.index(each.column) for found in by_name for each in found]),
+        rank=np.array([each.rank for found in by_name for each in found]),
+        key=np.array([len(names) + keys.index(each.key) for found in by_name for each in found]),
     )
 
 
@@ -186,24 +290,38 @@ def find_family(buf, start, stop):
     return -1, 0, 0
 
 
-SERVICE_NAME, EXCEPTION, EXCEPTION_TYPE, _FIRST_TOKEN = range(4)
-"""Names that are looked for, beside the dialects' keys."""
-
-_NAMED, _NAME_STARTS = _joined(
-    [name.encode() for name in ("service.name", "exception", "exception.type", *FIRST_TOKEN_EVENTS)]
-)
+_SERVICE_NAME = np.frombuffer(b"service.name" + bytes(PADDING), np.uint8)
 
 
 @inlined()
-def is_name(buf, start, stop, name):
-    """Return whether a text is the given one of the names that are looked for."""
-    return is_same(buf, start, stop, address_of(_NAMED), _NAME_STARTS[name], _NAME_STARTS[name + 1])
+def is_service_name(buf, start, stop):
+    """Return whether a key is that of the service's name."""
+    return is_same(buf, start, stop, address_of(_SERVICE_NAME), 0, len(_SERVICE_NAME) - PADDING)
+
+
+EVENTS = _load_events(KEYS.columns)
+_EVENT_DATA, _EVENT_STARTS, _EVENT_COUNT = EVENTS.data, EVENTS.starts, len(EVENTS.hint)
 
 
 @inner()
-def is_first_token(buf, start, stop):
-    """Return whether an event of this name tells that the first token has come."""
-    for name in range(_FIRST_TOKEN, len(_NAME_STARTS) - 1):
-        if is_name(buf, start, stop, name):
-            return True
-    return False
+def find_event(buf, start, stop):
+    """Return the number of the dialects' event of this name; -1: none."""
+    for event in range(_EVENT_COUNT):
+        if is_same(buf, start, stop, address_of(_EVENT_DATA), _EVENT_STARTS[event], _EVENT_STARTS[event + 1]):
+            return event
+    return -1
+
+
+@inlined()
+def is_event_text(buf, start, stop, text):
+    """Return whether a key is the given one of the events' texts."""
+    return is_same(buf, start, stop, address_of(_EVENT_DATA), _EVENT_STARTS[text], _EVENT_STARTS[text + 1])
+
+
+_WHERE_DATA, _WHERE_STARTS = KEYS.where_data, KEYS.where_starts
+
+
+@inlined()
+def is_where(buf, start, stop, condition):
+    """Return whether a value is what a condition asks for."""
+    return is_same(buf, start, stop, address_of(_WHERE_DATA), _WHERE_STARTS[condition], _WHERE_STARTS[condition + 1])

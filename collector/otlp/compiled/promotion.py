@@ -9,7 +9,7 @@ import numpy as np
 
 from collector.jit import inlined, inner
 from collector.otlp.compiled.cursor import MADE_END
-from collector.otlp.compiled.keys import COST, COUNT, FLAG, KEYS, NO_RANK, TEXT, find_family
+from collector.otlp.compiled.keys import COST, COUNT, FLAG, KEYS, NO_RANK, TEXT, find_family, is_where
 from collector.otlp.compiled.memory import bits_of, load8, load_double, size_of, store8
 from collector.otlp.compiled.number import parse_number
 from collector.otlp.compiled.pairs import (
@@ -58,13 +58,18 @@ VALUE_DEPTH = 5
 """How deep the AnyValue of a span's attribute is: request, resource, scope, span, pair, value."""
 
 COLUMN_COUNT = len(KEYS.columns)
-FIRST_TOKEN_TIME = KEYS.columns.index("time_to_first_token_ns")
-ERROR_TYPE = KEYS.columns.index("error_type")
 FINISH_REASON = KEYS.columns.index("finish_reason")
 
 # Compiled as constants.
 _COLUMN, _RANK, _SCALE, _KINDS = KEYS.column, KEYS.rank, KEYS.scale, KEYS.kinds
 _FAMILY_COLUMN, _FAMILY_RANK = KEYS.family_column, KEYS.family_rank
+_WHERE, _WHERE_KEY = KEYS.where, KEYS.where_key
+_HINT, _HINT_RANK = KEYS.hint, KEYS.hint_rank
+
+# A row of the winners' table: by column, the lowest rank at which ``collector.derive`` may fill it. Behind it, whether
+# it may fill any.
+HINTS = 4
+IS_HINTED = COLUMN_COUNT
 
 
 @inlined()
@@ -269,6 +274,65 @@ def reset(best):
     for column in range(COLUMN_COUNT):
         best[0, column] = NO_RANK
         best[2, column] = CONVERTED
+    best[HINTS, IS_HINTED] = 0
+
+
+@inner()
+def take_hint(best, hint):
+    """Note what an attribute or event may fill that is read further, once the span's row is made."""
+    if best[HINTS, IS_HINTED] == 0:
+        best[HINTS, IS_HINTED] = 1
+        for column in range(COLUMN_COUNT):
+            best[HINTS, column] = NO_RANK
+    for column in range(COLUMN_COUNT):
+        best[HINTS, column] = min(best[HINTS, column], _HINT_RANK[hint, column])
+
+
+@inner()
+def give_back_hinted(best, pairs, count):
+    """Leave attributes among the others whose columns may yet be filled by something else, or changed."""
+    for column in range(COLUMN_COUNT):
+        if best[HINTS, column] <= best[0, column]:
+            give_back(pairs, count, best[2, column])
+            best[2, column] = CONVERTED
+
+
+@inner()
+def give_back(pairs, count, taken):
+    """Put what filled a column unchanged, a pair or a family, among the other attributes again."""
+    if taken >= 0:
+        pairs[taken, STATE] = PRESENT
+    elif taken <= FAMILY_PAIR:
+        _give_back(pairs, count, FAMILY_PAIR - taken)
+
+
+@inner()
+def _holds(buf, pairs, count, condition):
+    for row in range(count):
+        if pairs[row, ID] == _WHERE_KEY[condition] and pairs[row, STATE] == PRESENT:
+            return pairs[row, KIND] == STRING and is_where(buf, pairs[row, A], pairs[row, B], condition)
+    return False
+
+
+@inner()
+def consider_of_event(best, column, rank, buf, made, cursor, kind, a, b, pairs, count):
+    """Let an event's attribute fill a column, if it ranks before what does; return 0, NO_ROOM, or an error."""
+    o = cursor[MADE_END]
+    if rank >= best[0, column]:
+        return 0
+    if o + ROOM > size_of(made):
+        return NO_ROOM
+    taken = best[2, column]
+    o = consider(
+        best, column, rank, _KINDS[column], 1.0, CONVERTED, buf, made, o, kind, a, b, VALUE_DEPTH + 1,
+        column == FINISH_REASON,
+    )  # fmt: skip
+    if o < 0:
+        return o
+    cursor[MADE_END] = o
+    if best[0, column] == rank:
+        give_back(pairs, count, taken)
+    return 0
 
 
 @inlined()
@@ -307,8 +371,10 @@ def promote(buf, made, cursor, pairs, count, best, scope, headers, first_header,
         key = pairs[row, ID]
         if key < 0:
             continue
+        if _HINT[key] >= 0:
+            take_hint(best, _HINT[key])
         column = _COLUMN[scope, key]
-        if column < 0:
+        if column < 0 or (_WHERE[key] >= 0 and not _holds(buf, pairs, count, _WHERE[key])):
             continue
         o = consider(
             best, column, _RANK[scope, key], _KINDS[column], _SCALE[key],

@@ -11,7 +11,7 @@ from collector.otlp.compiled.cursor import (
     MADE_END,
     ROW,
 )
-from collector.otlp.compiled.keys import SERVICE_NAME, is_name
+from collector.otlp.compiled.keys import is_service_name
 from collector.otlp.compiled.memory import load64
 from collector.otlp.compiled.pairs import (
     KEY,
@@ -277,7 +277,7 @@ def _put_resource(made, cursor, buf, start, end, pairs):
         return stop, 0
     cursor[MADE_END] = stop
     for row in range(found):
-        is_service = is_name(buf, pairs[row, KEY], pairs[row, KEY_STOP], SERVICE_NAME)
+        is_service = is_service_name(buf, pairs[row, KEY], pairs[row, KEY_STOP])
         if is_service and pairs[row, STATE] == PRESENT and pairs[row, KIND] == STRING:
             service = reference(pairs[row, A], pairs[row, B])
     return reference(o, stop) | IN_MADE, service

@@ -9,14 +9,25 @@ from collector.otlp.compiled.hashing import xxh64
 from collector.otlp.compiled.keys import NO_RANK
 from collector.otlp.compiled.memory import load64
 from collector.otlp.compiled.pairs import PAIRS_MAX, check_pair, identify, put_pairs, read_pair
-from collector.otlp.compiled.promotion import COLUMN_COUNT, promote, reference, reset
+from collector.otlp.compiled.promotion import (
+    COLUMN_COUNT,
+    HINTS,
+    IS_HINTED,
+    give_back_hinted,
+    promote,
+    reference,
+    reset,
+)
 from collector.otlp.compiled.protobuf import BAD_UTF8, I64, LEN, TRUNCATED, VARINT, is_utf8, length, skip, tag, varint
 from collector.otlp.compiled.provenance import put_promoted
 
-# The cells of a span: a row of the table of cells each, then one a column that attributes can fill.
+# The cells of a span: a row of the table of cells each, then one a column that attributes can fill. Of a span that is
+# HINTED, the ranks at which they are filled follow, one a column.
 CONTEXT, START, DURATION, KIND, STATUS, TRACE_ID, SPAN_ID, PARENT_ID = range(8)
-HASH, FILLED, PROMOTED, NAME, TRACE_STATE, MESSAGE = range(8, 14)
-COLUMNS = 14
+HASH, FILLED, PROMOTED, NAME, TRACE_STATE, MESSAGE, HINTED = range(8, 15)
+COLUMNS = 15
+RANKS = COLUMNS + COLUMN_COUNT
+WIDTH = RANKS + COLUMN_COUNT
 
 # Why a span is rejected alone.
 USABLE, BAD_TRACE_ID, ZERO_TRACE_ID, BAD_SPAN_ID, ZERO_SPAN_ID, BAD_PARENT_ID, TOO_MANY_ATTRIBUTES = range(7)
@@ -102,10 +113,13 @@ def read_span(
     if error < 0:
         return error, 0, 0
     if event_count:
-        error = put_events(events, cursor, buf, start, end, pairs, best, np.int64(began))
+        error = put_events(events, cursor, buf, start, end, pairs, count, best, np.int64(began), made)
         if error < 0:
             return error, 0, 0
         is_crowded |= error > 0
+    is_hinted = best[HINTS, IS_HINTED] != 0
+    if is_hinted:
+        give_back_hinted(best, pairs, count)
     if link_count:
         error = put_links(links, cursor, buf, start, end, pairs)
         if error < 0:
@@ -143,6 +157,10 @@ def read_span(
         filled |= np.int64(is_filled) << column
         cells[COLUMNS + column, row] = best[1, column] if is_filled else 0
     cells[FILLED, row] = filled
+    cells[HINTED, row] = np.int64(is_hinted)
+    if is_hinted:
+        for column in range(COLUMN_COUNT):
+            cells[RANKS + column, row] = best[0, column]
     return 0, USABLE, 0
 
 

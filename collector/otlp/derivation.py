@@ -1,0 +1,50 @@
+"""The columns of those few spans that ``collector.derive`` reads further."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.derive import derived
+from collector.otlp.compiled import span
+from collector.otlp.compiled.keys import KEYS
+from collector.otlp.scan import Scanned
+from collector.processors.columns import with_columns
+
+
+def with_derived(rows: pa.RecordBatch, scanned: Scanned) -> pa.RecordBatch:
+    """Return the rows of a scan with what is read from the hinted ones."""
+    hinted = np.flatnonzero(scanned.cells[span.HINTED, : scanned.rows])
+    if not len(hinted):
+        return rows
+    found: dict[str, dict[int, object]] = defaultdict(dict)
+    picked = pa.array(hinted)
+    attributes, events = (rows[name].take(picked).to_pylist() for name in ("attributes", "events"))
+    ranks = scanned.cells[span.RANKS : span.WIDTH, hinted].T.tolist()
+    starts = scanned.cells[span.START, hinted].tolist()
+    for place, row in enumerate(hinted.tolist()):
+        columns = derived(
+            orjson.loads(attributes[place]),
+            orjson.loads(events[place]) if events[place] else (),
+            start_unix_nano=starts[place],
+            ranks=dict(zip(KEYS.columns, ranks[place], strict=True)),
+            text_of=partial(_text, rows, row),
+        )
+        for column, value in columns.items():
+            found[column][row] = value
+    return with_columns(rows, **{column: _replaced(rows[column], values) for column, values in found.items()})
+
+
+def _text(rows: pa.RecordBatch, row: int, column: str) -> str | None:
+    text: str | None = rows[column][row].as_py()
+    return text
+
+
+def _replaced(column: pa.Array, values: Mapping[int, object]) -> pa.Array:
+    mask = np.zeros(len(column), np.bool_)
+    mask[list(values)] = True
+    return pc.replace_with_mask(column, pa.array(mask), pa.array(list(values.values()), column.type))
