@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hostile.run import attack, prepare, unharmed
+from hostile.run import Report, attack, prepare, unharmed
 from server_process import ServerProcess
 
 pytestmark = pytest.mark.e2e
@@ -17,7 +17,8 @@ def test_malformed_requests_are_answered_and_harm_nothing(server: ServerProcess)
     prepare(server)
     seed = random.SystemRandom().randrange(10**6)
 
-    report = attack(server, REQUESTS, seed)
+    report = Report()
+    attack(server, REQUESTS, seed, report)
 
     assert report.outcomes.total() == REQUESTS
     assert report.wrong == [], f"seed {seed}"

@@ -60,10 +60,10 @@ class Report:
 
 
 def attack(
-    server: ServerProcess, requests: int, seed: int, *, progress: Callable[[int], None] = lambda _: None
-) -> Report:
-    """Send so many malformed requests by several clients at once; return what came back."""
-    report, done = Report(), 0
+    server: ServerProcess, requests: int, seed: int, report: Report, *, progress: Callable[[int], None] = lambda _: None
+) -> None:
+    """Send so many malformed requests by several clients at once; add what came back to the report."""
+    done = 0
     rounds = [
         (CLIENTS[number % len(CLIENTS)], server.url, server.grpc, seed, number, min(ROUND, requests - number * ROUND))
         for number in range(-(-requests // ROUND))
@@ -73,7 +73,6 @@ def attack(
             report.merge(part)
             done += part.outcomes.total()
             progress(done)
-    return report
 
 
 def _round(task: tuple[str, str, str, int, int, int]) -> Report:
@@ -133,20 +132,26 @@ def _attack_and_tell(server: ServerProcess, requests: int, seed: int) -> int:
     began_s = shown_s = time.monotonic()
     memory: list[tuple[int, float]] = []
 
+    report = Report()
+    told = 0
+
     def progress(done: int) -> None:
-        nonlocal shown_s
+        nonlocal shown_s, told
         memory.append((done, rss_mib(server)))
+        for line in report.wrong[told:]:
+            CONSOLE.print(f"wrong: {line}")
+        told = len(report.wrong)
         if time.monotonic() - shown_s >= 10:
             shown_s = time.monotonic()
             CONSOLE.print(f"{done:,} requests, {done / (shown_s - began_s):,.0f}/s, RSS {memory[-1][1]:.0f} MiB")
 
-    report = attack(server, requests, seed, progress=progress)
+    attack(server, requests, seed, report, progress=progress)
     for outcome, count in report.outcomes.most_common():
         CONSOLE.print(f"{count:>10,}  {outcome}")
     CONSOLE.print(f"slowest answer {report.slowest_s:.2f} s")
     first = max(mib for done, mib in memory if done <= max(requests / 3, memory[0][0]))
     CONSOLE.print(f"memory: {first:.0f} MiB at most in the first third, {memory[-1][1]:.0f} MiB at the end")
-    wrong = list(report.wrong)
+    wrong = []
     if memory[-1][1] - first > MEMORY_GROWTH_MIB_MAX:
         wrong.append("memory grows")
     if not unharmed(server):
@@ -156,7 +161,7 @@ def _attack_and_tell(server: ServerProcess, requests: int, seed: int) -> int:
         wrong.append(f"the server's log has {len(tracebacks) - 1} tracebacks, one of them: {tracebacks[1][:8_000]}")
     for line in wrong:
         CONSOLE.print(f"wrong: {line}")
-    return 1 if wrong else 0
+    return 1 if wrong or report.wrong else 0
 
 
 def _arguments() -> argparse.Namespace:
