@@ -19,6 +19,7 @@ from storage.registry.errors import RegistryError
 
 logger = logging.getLogger(__name__)
 
+TARGETED = ("individual_target", "rule")
 _FILLED = ("assigned_model", "variant_index", "reason", "computed_variant_index", "computed_model", "computed_reason")
 _Row = dict[str, Any]
 
@@ -61,6 +62,10 @@ class Recompute:
         except (ValueError, TypeError, KeyError):
             # A config that this version of the server can't assign by.
             return
+        if config.get("sticky_by") == "request" and computed.reason not in TARGETED:
+            # Dealt anew at each request, of which the report says nothing.
+            exposure["variant_index"] = _named_index(config, exposure)
+            return
         exposure["computed_variant_index"] = computed.variant_index
         exposure["computed_model"] = computed.model
         exposure["computed_reason"] = computed.reason
@@ -92,10 +97,18 @@ def _name_model(config: Mapping[str, Any], exposure: _Row) -> None:
         exposure["variant_index"] = list(variants).index(name)
 
 
+def _named_index(config: Mapping[str, Any], exposure: _Row) -> int | None:
+    """Return the index that the client says; else that of the model, where it can be no other's."""
+    given: int | None = exposure["variant_index"]
+    return given if given is not None else _only_index(config, exposure["assigned_model"])
+
+
 def _index_of_model(config: Mapping[str, Any], model: str, computed: Assignment) -> int | None:
     """Return the only variant that the model can stand for; of several, the computed one."""
-    if model == computed.model:
-        return computed.variant_index
+    return computed.variant_index if model == computed.model else _only_index(config, model)
+
+
+def _only_index(config: Mapping[str, Any], model: str) -> int | None:
     indexes = [index for index, variant in enumerate(variant_list(config["variants"])) if variant["model"] == model]
     return indexes[0] if len(indexes) == 1 else None
 

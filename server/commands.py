@@ -15,11 +15,13 @@ from collector.component import CollectorError
 from schemas.project import DEFAULT_PROJECT
 from server import api_client
 from server.datasets import DatasetCommands
+from server.draft_commands import DraftCommands
 from server.errors import CommandError
 from server.flags import ApiKey, AsJson, DataDir, ProjectOfFiles, RegistryUrl, Url
 from server.keys import Keys
 from server.output import print_rows, warn
 from server.registry_commands import Apply, Archive, Diff, Export, History, Publish, Restore, Rollback
+from server.rollout_commands import Conclude, Rollout, Stop
 from server.settings import MIB, ServerSettings
 from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
@@ -187,9 +189,13 @@ class Command(BaseSettings):
     export: CliSubCommand[Export] = Field(description="Print configs, prompts, prompt tests and prices as a YAML file.")
     history: CliSubCommand[History] = Field(description="List the versions of one of them.")
     rollback: CliSubCommand[Rollback] = Field(description="Make an older version the latest again.")
+    draft: CliSubCommand[DraftCommands] = Field(description="Make, show and delete drafts.")
     publish: CliSubCommand[Publish] = Field(description="Make a draft the latest version.")
     archive: CliSubCommand[Archive] = Field(description="Take one of them out of all lists.")
     restore: CliSubCommand[Restore] = Field(description="Put an archived one back.")
+    rollout: CliSubCommand[Rollout] = Field(description="Give a config's variants weights, at once or step by step.")
+    conclude: CliSubCommand[Conclude] = Field(description="End a test: the winner gets all sessions.")
+    stop: CliSubCommand[Stop] = Field(description="Stop a test at once.")
     sql: CliSubCommand[Sql] = Field(description="Ask a read-only SQL question.")
     forget: CliSubCommand[Forget] = Field(description="Remove all rows of one customer.")
     keys: CliSubCommand[Keys] = Field(description="Make, list and revoke API keys.")

@@ -5,10 +5,11 @@ Each works on the data directory, also while a server runs on it, or asks a runn
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -27,15 +28,18 @@ from server.registry_place import registry_of
 from storage.data_directory import DataDirectory
 from storage.registry import document
 from storage.registry.management import Management, export
+from storage.registry.registry import Registry
 from storage.registry.resources import Authorship, Kind
 
 KINDS: Mapping[str, Kind] = {"config": "config", "prompt": "prompt", "prompt-test": "prompt_ab_test", "price": "price"}
 DIFFERENT = 3
 
+T = TypeVar("T")
+
 Note = Annotated[str, Field(max_length=NOTE_CHARS_MAX, pattern=TEXT_PATTERN, description="Why: it is kept for ever.")]
 
 
-class _OnRegistry(BaseModel):
+class OnRegistry(BaseModel):
     """What every command on a registry is told: where it is, and whose."""
 
     project: ProjectOfFiles = None
@@ -46,14 +50,22 @@ class _OnRegistry(BaseModel):
     as_json: AsJson = False
 
     @property
-    def _project(self) -> str:
+    def of_project(self) -> str:
+        """Return the project, where the data directory is worked on."""
         return self.project or DEFAULT_PROJECT
 
-    def _registry(self, *, is_made: bool = False) -> Any:
+    def registry(self, *, is_made: bool = False) -> AbstractContextManager[Registry]:
+        """Give the registry that the flags name, and close it."""
         return registry_of(DataDirectory(self.data_dir), self.registry_url, is_made=is_made)
 
+    def print_changes(self, changes: Sequence[Mapping[str, Any]]) -> None:
+        """Print what a change did with each resource, and what an author should know of it."""
+        columns = ("kind", "key", "version", "action")
+        print_rows(columns, [[change[name] for name in columns] for change in changes], as_json=self.as_json)
+        _warn_of(changes)
 
-class Apply(_OnRegistry):
+
+class Apply(OnRegistry):
     """Make the configs, prompts, prompt tests and prices of a YAML file the latest; a change makes a new version."""
 
     file: CliPositionalArg[Path] = Field(description="The YAML file.")
@@ -68,15 +80,13 @@ class Apply(_OnRegistry):
                 self.url, "/apply", _content(wanted), self.api_key, params=_given(note=self.note)
             )["changes"]
         else:
-            with self._registry(is_made=True) as registry:
+            with self.registry(is_made=True) as registry:
                 by = Authorship(note=self.note)
-                changes = [asdict(change) for change in registry.apply(self._project, wanted, by)]
-        columns = ("kind", "key", "version", "action")
-        print_rows(columns, [[change[name] for name in columns] for change in changes], as_json=self.as_json)
-        _warn_of(changes)
+                changes = [asdict(change) for change in registry.apply(self.of_project, wanted, by)]
+        self.print_changes(changes)
 
 
-class Diff(_OnRegistry):
+class Diff(OnRegistry):
     """Tell what applying a YAML file would change, field by field, and change nothing."""
 
     file: CliPositionalArg[Path] = Field(description="The YAML file.")
@@ -90,12 +100,12 @@ class Diff(_OnRegistry):
             planned = api_client.post(self.url, "/apply", _content(wanted), self.api_key, params={"dry_run": "true"})
             changes = planned["changes"]
         else:
-            with self._registry(is_made=True) as registry:
-                changes = [planned_content(change) for change in registry.plan(self._project, wanted)]
+            with self.registry(is_made=True) as registry:
+                changes = [planned_content(change) for change in registry.plan(self.of_project, wanted)]
         rows = [
-            [change["kind"], change["key"], difference["path"], difference["change"], *_before_and_after(difference)]
+            [change["kind"], *row]
             for change in changes
-            for difference in change["differences"]
+            for row in difference_rows(change["key"], change["differences"])
         ]
         print_rows(("kind", "key", "field", "change", "before", "after"), rows, as_json=self.as_json)
         _warn_of(changes)
@@ -103,7 +113,7 @@ class Diff(_OnRegistry):
             sys.exit(DIFFERENT)
 
 
-class Export(_OnRegistry):
+class Export(OnRegistry):
     """Print all configs, prompts, prompt tests and prices as a YAML file, which applied again changes nothing."""
 
     def cli_cmd(self) -> None:
@@ -112,13 +122,13 @@ class Export(_OnRegistry):
         if self.url is not None:
             found = document.parse(api_client.get(self.url, "/api/export", self.api_key))
         else:
-            with self._registry() as registry:
-                found = export(registry, self._project)
+            with self.registry() as registry:
+                found = export(registry, self.of_project)
         text = orjson.dumps(_content(found)).decode() + "\n" if self.as_json else document.to_yaml(found)
         sys.stdout.write(text)
 
 
-class _OnResource(_OnRegistry):
+class OnResource(OnRegistry):
     """What every command on one resource is told beside."""
 
     kind: CliPositionalArg[Literal["config", "prompt", "prompt-test", "price"]] = Field(
@@ -127,41 +137,41 @@ class _OnResource(_OnRegistry):
     key: CliPositionalArg[str] = Field(description="Its key.")
 
     @property
-    def _path(self) -> str:
-        return f"/api/{PATHS[KINDS[self.kind]]}/{quote(self.key, safe='')}"
+    def path(self) -> str:
+        """Return its path at a server."""
+        return resource_path(PATHS[KINDS[self.kind]], self.key)
 
-    def _do(self, path: str, body: Mapping[str, Any], work: Callable[[Management], Any]) -> Any:
-        """Return what the server answers to a body, or what ``work`` does in the data directory."""
+    def at_server_or_files(self, ask: Callable[[str], T], work: Callable[[Management], T]) -> T:
+        """Return what the server of the URL that is given answers, or what ``work`` does in the data directory."""
         api_client.refuse_project(self.url, self.project)
         if self.url is not None:
-            return api_client.post(self.url, self._path + path, body, self.api_key)
-        with self._registry() as registry:
+            return ask(self.url)
+        with self.registry() as registry:
             return work(Management(registry, KINDS[self.kind]))
 
-    def _print_change(self, change: Mapping[str, Any]) -> None:
-        columns = ("kind", "key", "version", "action")
-        print_rows(columns, [[change[name] for name in columns]], as_json=self.as_json)
-        _warn_of([change])
+    def _do(self, action: str, body: Mapping[str, Any], work: Callable[[Management], Any]) -> Any:
+        return self.at_server_or_files(
+            lambda url: api_client.post(url, f"{self.path}/{action}", body, self.api_key), work
+        )
 
 
-class History(_OnResource):
+class History(OnResource):
     """List the versions of a config, a prompt, a prompt test or a price, the newest first."""
 
     def cli_cmd(self) -> None:
         """Print them."""
-        api_client.refuse_project(self.url, self.project)
-        if self.url is not None:
-            found = api_client.get(self.url, f"{self._path}/versions", self.api_key)["versions"]
-        else:
-            with self._registry() as registry:
-                kind = KINDS[self.kind]
-                versions = Management(registry, kind).history(self._project, self.key)
-                found = json.loads(orjson.dumps([version_content(kind, version) for version in reversed(versions)]))
+        found = self.at_server_or_files(
+            lambda url: api_client.get(url, f"{self.path}/versions", self.api_key)["versions"], self._history
+        )
         columns = ("version", "created_at", "author", "restored_from", "note")
         print_rows(columns, [[version[name] for name in columns] for version in found], as_json=self.as_json)
 
+    def _history(self, resources: Management) -> Any:
+        versions = reversed(resources.history(self.of_project, self.key))
+        return json.loads(orjson.dumps([version_content(resources.kind, version) for version in versions]))
 
-class Rollback(_OnResource):
+
+class Rollback(OnResource):
     """Make a new version with the body of an older one."""
 
     version: CliPositionalArg[int] = Field(ge=1, description="The older version.")
@@ -170,16 +180,15 @@ class Rollback(_OnResource):
     def cli_cmd(self) -> None:
         """Roll back and print the new version."""
         by = Authorship(note=self.note)
-        self._print_change(
-            self._do(
-                "/rollback",
-                {"version": self.version, "note": self.note},
-                lambda resources: asdict(resources.rollback(self._project, self.key, self.version, by).change),
-            )
+        change = self._do(
+            "rollback",
+            {"version": self.version, "note": self.note},
+            lambda resources: asdict(resources.rollback(self.of_project, self.key, self.version, by).change),
         )
+        self.print_changes([change])
 
 
-class Publish(_OnResource):
+class Publish(OnResource):
     """Make a draft the latest version."""
 
     note: Note = ""
@@ -187,16 +196,15 @@ class Publish(_OnResource):
     def cli_cmd(self) -> None:
         """Publish and print the new version."""
         by = Authorship(note=self.note)
-        self._print_change(
-            self._do(
-                "/publish",
-                {"note": self.note},
-                lambda resources: asdict(resources.publish(self._project, self.key, by).change),
-            )
+        change = self._do(
+            "publish",
+            {"note": self.note},
+            lambda resources: asdict(resources.publish(self.of_project, self.key, by).change),
         )
+        self.print_changes([change])
 
 
-class Archive(_OnResource):
+class Archive(OnResource):
     """Take a config, a prompt, a prompt test or a price out of all lists; its versions are still served by number."""
 
     note: Note = ""
@@ -204,11 +212,11 @@ class Archive(_OnResource):
     def cli_cmd(self) -> None:
         """Archive it."""
         by = Authorship(note=self.note)
-        self._do("/archive", {"note": self.note}, lambda resources: resources.archive(self._project, self.key, by))
+        self._do("archive", {"note": self.note}, lambda resources: resources.archive(self.of_project, self.key, by))
         print_rows(("kind", "key", "state"), [[self.kind, self.key, "archived"]], as_json=self.as_json)
 
 
-class Restore(_OnResource):
+class Restore(OnResource):
     """Put what was archived back."""
 
     note: Note = ""
@@ -216,7 +224,7 @@ class Restore(_OnResource):
     def cli_cmd(self) -> None:
         """Restore it."""
         by = Authorship(note=self.note)
-        self._do("/restore", {"note": self.note}, lambda resources: resources.restore(self._project, self.key, by))
+        self._do("restore", {"note": self.note}, lambda resources: resources.restore(self.of_project, self.key, by))
         print_rows(("kind", "key", "state"), [[self.kind, self.key, "in use"]], as_json=self.as_json)
 
 
@@ -228,11 +236,24 @@ def _given(**values: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-def _before_and_after(difference: Mapping[str, Any]) -> list[str]:
-    return [orjson.dumps(difference[name]).decode() if name in difference else "" for name in ("before", "after")]
+def resource_path(kind: str, key: str) -> str:
+    """Return the path of a resource at a server; ``kind`` as it stands there."""
+    return f"/api/{kind}/{quote(key, safe='')}"
 
 
-def _warn_of(changes: list[Mapping[str, Any]]) -> None:
+def difference_rows(key: str, differences: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return a row a field that differs: key, field, change, before, after."""
+    return [
+        [key, one["path"], one["change"], *(_shown(one[name]) if name in one else "" for name in ("before", "after"))]
+        for one in differences
+    ]
+
+
+def _shown(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _warn_of(changes: Sequence[Mapping[str, Any]]) -> None:
     for change in changes:
         for warning in change["warnings"]:
             warn(f"warning: {change['kind']} {change['key']}: {warning}")

@@ -57,7 +57,7 @@ def router(configs: KnownConfigs, record: Record) -> APIRouter:
         asked = _asked(await read_body(request, BODY_BYTES_MAX))
         config = await _config(configs, caller, asked)
         context = {**header_context(config, request.scope["headers"]), **(asked.context or {})}
-        subject = Subject.of(asked.session_id, asked.customer_id, context)
+        subject = Subject.of(asked.session_id, asked.customer_id, context, asked.request_id).at_request(config)
         assignment = subject.assigned(config)
         recorded = asked.record and await record(caller, subject.exposure(config, assignment, SOURCE))
         return json_answer(
@@ -66,6 +66,7 @@ def router(configs: KnownConfigs, record: Record) -> APIRouter:
                 "config_version": config["version"],
                 **assignment._asdict(),
                 "recorded": recorded,
+                **({"request_id": subject.request_id} if subject.request_id else {}),
             }
         )
 

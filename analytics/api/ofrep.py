@@ -2,7 +2,9 @@
 
 ``targetingKey`` is the session, ``customerId`` in the context the customer, every other scalar in it what targeting
 rules go by. A single evaluation is stored as an exposure, since who asks for one flag uses it; the bulk call, which
-browsers make for all flags before they use any, stores nothing.
+browsers make for all flags before they use any, stores nothing. Where a config deals anew at each request,
+``requestId`` in the context names it; without one each single evaluation is a request of its own, and the bulk call,
+whose answer is kept, goes by the session.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from storage.registry.known_configs import KnownConfigs, ServedConfig
 PREFIX = "/ofrep/v1/evaluate/flags"
 BODY_BYTES_MAX = 256 * 1024
 SOURCE = "ofrep"
+REQUEST_ID = "requestId"
 RECORD_HEADER = "x-fallom-record"
 REASONS: Mapping[Reason, FlagReason] = {
     "individual_target": "TARGETING_MATCH",
@@ -99,6 +102,7 @@ def router(configs: KnownConfigs, record: Record) -> APIRouter:
         try:
             subject = await _subject(request)
             config = _config(configs, caller, key)
+            subject = subject.at_request(config)
             assignment = _assigned(subject, config)
         except _RefusedError as refused:
             return refused.answer(key=key)
@@ -106,7 +110,8 @@ def router(configs: KnownConfigs, record: Record) -> APIRouter:
             return _registry_failed()
         asked_to = request.headers.get(RECORD_HEADER, "").strip().lower() != "false"
         recorded = asked_to and await record(caller, subject.exposure(config, assignment, SOURCE))
-        return _json(200, _success(config, assignment, recorded=recorded))
+        requested = {"request_id": subject.request_id} if subject.request_id else {}
+        return _json(200, _success(config, assignment, recorded=recorded, **requested))
 
     @routes.post(
         PREFIX,
@@ -159,7 +164,10 @@ async def _subject(request: Request) -> Subject:
         raise _RefusedError(400, "TARGETING_KEY_MISSING", "context.targetingKey: required, the id of the session")
     if not isinstance(session_id, str):
         raise _RefusedError(400, "INVALID_CONTEXT", f"context.targetingKey must be a string, got {shown(session_id)}")
-    return Subject.of(session_id, None, context or {})
+    request_id = (context or {}).pop(REQUEST_ID, None)
+    if request_id is not None and not isinstance(request_id, str):
+        raise _RefusedError(400, "INVALID_CONTEXT", f"context.{REQUEST_ID} must be a string, got {shown(request_id)}")
+    return Subject.of(session_id, None, context or {}, request_id)
 
 
 def _config(configs: KnownConfigs, caller: str, key: str) -> ServedConfig:
@@ -176,7 +184,7 @@ def _assigned(subject: Subject, config: Mapping[str, Any]) -> Assignment:
         raise _RefusedError(400, "GENERAL", str(err)) from err
 
 
-def _success(config: Mapping[str, Any], assignment: Assignment, **more: bool) -> dict[str, Any]:
+def _success(config: Mapping[str, Any], assignment: Assignment, **more: bool | str) -> dict[str, Any]:
     return {
         "key": config["key"],
         "reason": REASONS[assignment.reason],

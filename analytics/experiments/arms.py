@@ -52,6 +52,11 @@ class Experiment:
         """Return whether a session's arm depends on its customer."""
         return bool(self.targeting) or self.by_chance.get("sticky_by") == "customer"
 
+    @property
+    def is_by_request(self) -> bool:
+        """Return whether each request is dealt anew: a session is then in no arm."""
+        return self.by_chance.get("sticky_by") == "request"
+
     def is_targeted(self, customer_id: str | None) -> bool:
         """Return whether the targeting, not chance, decides on this customer's sessions."""
         found = targeted_variant(self.targeting, customer_id, None)

@@ -36,6 +36,7 @@ def assign_many(
     *,
     customer_ids: Sequence[str | None] | None = None,
     context: Mapping[str, Values] | None = None,
+    request_ids: Sequence[str | None] | None = None,
 ) -> Assignments:
     """Return the variants of many sessions; ``context`` has a column a field, None where a session has it not.
 
@@ -46,8 +47,9 @@ def assign_many(
     if not variants or hash_version not in (1, 2):
         raise ValueError(f"config {config.get('key')!r} has no variants, or hash_version {hash_version!r}")
     units: Sequence[str] = session_ids
-    if customer_ids is not None and config.get("sticky_by") == "customer":
-        units = [customer or session for customer, session in zip(customer_ids, session_ids, strict=True)]
+    instead = {"customer": customer_ids, "request": request_ids}.get(config.get("sticky_by") or "")
+    if instead is not None:
+        units = [unit or session for unit, session in zip(instead, session_ids, strict=True)]
     drawn, places = _buckets(salt(config) if hash_version == 2 else "", units)
     # As in the walk: the sum of what is before, in its order, and the last takes what is left.
     ends = np.cumsum([float(variant["weight"]) * BUCKETS_PER_PERCENT for variant in variants])

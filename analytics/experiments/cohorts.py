@@ -14,8 +14,10 @@ import pyarrow as pa
 
 from analytics.experiments.arms import Experiment
 
-Label = Literal["randomised", "targeted", "forced", "fallback", "stale_version", "crossover", "outside_traffic"]
-# Those that any experiment may have; a share of the traffic is only in those that have one.
+Label = Literal[
+    "randomised", "targeted", "forced", "fallback", "stale_version", "crossover", "outside_traffic", "by_request"
+]
+# Those that any experiment may have; a share of the traffic, and dealing by request, are only in those that have one.
 EXCLUDED_LABELS: tuple[Label, ...] = ("targeted", "forced", "fallback", "stale_version", "crossover")
 _TARGETED_REASONS = ("individual_target", "rule")
 
@@ -87,6 +89,9 @@ def label_session(
         return "fallback", None
     if not _is_current(experiment, first):
         return "stale_version", None
+    if experiment.is_by_request:
+        # Also of one that was seen in a single arm: sessions of few requests are not like the others.
+        return "by_request", None
     customer_id = next((exposure.customer_id for exposure in exposures if exposure.customer_id), customer_id)
     arms = {_arm(experiment, exposure, customer_id) for exposure in exposures if _is_current(experiment, exposure)}
     if len(arms) > 1:

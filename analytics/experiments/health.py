@@ -52,7 +52,8 @@ def health_of(experiment: Experiment, cohort: Cohort, unexposed_sessions: int, d
         },
         "warnings": warnings,
     }
-    return Health(section, allows_verdict=status != "invalid" and not experiment.has_unseen_targeting)
+    is_known = not experiment.has_unseen_targeting and not experiment.is_by_request
+    return Health(section, allows_verdict=status != "invalid" and is_known)
 
 
 def _mismatch(chi_square_p: float | None, sequential_p: float) -> str:
@@ -83,6 +84,14 @@ def _warnings(
                 "unseen_targeting",
                 "the targeting goes by fields that only the clients know, so that sessions it placed can't be told "
                 "from those that chance did: no verdict",
+            )
+        )
+    if experiment.is_by_request:
+        warnings.append(
+            _warning(
+                "assigned_by_request",
+                "the variants are dealt anew at each request (sticky_by: request), so that a session is in no arm and "
+                "none is counted here: compare by sessions with sticky_by: session, or give each request a session",
             )
         )
     stale = cohort.excluded["stale_version"]

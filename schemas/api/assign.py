@@ -59,6 +59,12 @@ class AssignRequest(BaseModel):
         Context | None,
         Field(description="What targeting rules go by. It goes before the headers X-Fallom-Context-*."),
     ] = None
+    request_id: Annotated[
+        Identifier | None,
+        Field(
+            description="Of a config that is sticky by request: the same id gets the same variant; a new one if absent."
+        ),
+    ] = None
     version: Annotated[
         int | None, Field(ge=1, le=2**31 - 1, description="A version of the config; the latest if absent.")
     ] = None
@@ -93,3 +99,6 @@ class AssignAnswer(BaseModel):
     recorded: Annotated[
         bool, Field(description="Whether the exposure is on disk; false where it was not asked for or can't be now.")
     ]
+    request_id: Annotated[
+        str | None, Field(description="Of a config that is sticky by request: what the variant goes by.")
+    ] = None

@@ -44,11 +44,12 @@ def assign(
     *,
     customer_id: str | None = None,
     context: Mapping[str, Any] | None = None,
+    request_id: str | None = None,
 ) -> Assignment:
     """Return the variant of ``config`` (as ``GET /configs`` serves it) for one session.
 
     A targeted index beyond the list falls through to the weights, as in the published clients. Where the config is
-    ``sticky_by`` customer, the customer takes the session's place, if there is one. Raises ValueError for a config
+    ``sticky_by`` customer, or request, that takes the session's place, if there is one. Raises ValueError for a config
     without variants, and for a hash version that is not known.
     """
     named = config["variants"]
@@ -62,7 +63,9 @@ def assign(
         # A negative index counts from the end, in the published clients as in Python.
         index, reason = targeted[0] % len(variants), targeted[1]
     else:
-        unit = customer_id if customer_id and config.get("sticky_by") == "customer" else session_id
+        unit = session_id
+        if (sticky_by := config.get("sticky_by")) is not None:
+            unit = {"customer": customer_id, "request": request_id}.get(sticky_by) or session_id
         hash_version = config.get("hash_version", 1)
         if hash_version == 1:
             drawn = bucket(unit)

@@ -8,12 +8,9 @@ from typing import Any
 from fallom.assignment import effective_shares, variant_list
 from schemas.api.registry import Config, PromptTest, Resource
 from storage.registry.percentages import percentages
+from storage.registry.reserved_keys import reserved_part
 
 NAMED_MAX = 5
-ACTIONS = frozenset(
-    {"archive", "conclude", "diff", "draft", "publish", "restore", "rollback", "rollout", "stop", "versions"}
-)
-"""The last part of the management API's paths."""
 
 
 def warnings(resource: Resource, version: int) -> tuple[str, ...]:
@@ -39,6 +36,8 @@ def _weight_warnings(weights: Sequence[float]) -> Iterable[str]:
 def _hash_warnings(config: Config) -> Iterable[str]:
     if config.hash_version != 1 or config.sticky_by != "session":
         yield "hash_version, sticky_by: published clients know neither: they assign by session and hash_version 1"
+    if config.sticky_by == "request":
+        yield "sticky_by: request: a session may get several variants, so that results compare none and give no verdict"
 
 
 def collisions(configs: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, str]:
@@ -100,6 +99,6 @@ def _key_warnings(key: str) -> Iterable[str]:
 
 
 def _path_warnings(key: str) -> Iterable[str]:
-    lead, _, last = key.rpartition("/")
-    if lead and (last in ACTIONS or (last.isdecimal() and lead.endswith("/versions"))):
-        yield f"key: to the API under /api/ it is {last!r} of another resource: it is reached by apply and export alone"
+    # Of before such keys were refused.
+    if (part := reserved_part(key)) is not None:
+        yield f"key: to the API under /api/ it is {part!r} of another resource: it is reached by apply and export alone"

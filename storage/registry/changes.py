@@ -14,6 +14,7 @@ from storage.registry.advice import variable_warnings, warnings
 from storage.registry.bodies import LISTS, AnyResource, resource_of, stored
 from storage.registry.differences import differences
 from storage.registry.errors import DocumentError, ResourceArchivedError
+from storage.registry.reserved_keys import reserved_part
 from storage.registry.resources import Authorship, Change, Kind
 
 Place = tuple[str, PromptTest]
@@ -40,6 +41,8 @@ def apply(connection: Connection, project: str, document: RegistryDocument, by: 
             changes.append(make_latest(connection, project, kind, resource, by))
         except ResourceArchivedError as err:
             problems.append(Problem(f"{place}.key", str(err)))
+        except DocumentError as err:
+            problems += [Problem(f"{place}.{problem.path}", problem.message) for problem in err.problems]
     tests = [(f"prompt_ab_tests[{index}]", test) for index, test in enumerate(document.prompt_ab_tests)]
     problems += prompt_problems(connection, project, tests)
     problems += room_problems(connection, project)
@@ -57,10 +60,15 @@ def make_latest(
     *,
     restored_from: int | None = None,
 ) -> Change:
-    """Write the resource's next version, unless it is as the latest one is. Raises ResourceArchivedError."""
+    """Write the resource's next version, unless it is as the latest one is.
+
+    Raises ResourceArchivedError; DocumentError for a new key that can't be had.
+    """
     before = versions.latest(connection, project, kind, resource.key)
     if versions.is_archived(versions.last_event(connection, project, kind, resource.key)):
         raise ResourceArchivedError(f"{kind} {resource.key!r} is archived: restore it first")
+    if before is None:
+        _refuse_reserved_key(kind, resource.key)
     text = stored(resource)
     # As text: another order of the variants is another body.
     if before is not None and orjson.dumps(before.body).decode() == text:
@@ -78,6 +86,14 @@ def make_latest(
         _warnings(connection, project, resource, version),
         differences({} if before is None else before.body, orjson.loads(text)),
     )
+
+
+def _refuse_reserved_key(kind: Kind, key: str) -> None:
+    part = reserved_part(key)
+    if part is not None:
+        lead = key.removesuffix(f"/{part}")
+        message = f"must not end in /{part}: under /api/ that is the {part} of {kind} {lead!r}; got {key!r}"
+        raise DocumentError([Problem("key", message)])
 
 
 def room_problems(connection: Connection, project: str) -> list[Problem]:

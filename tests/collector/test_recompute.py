@@ -95,13 +95,19 @@ def test_a_customer_who_is_named_is_targeted() -> None:
         EVEN | {"targeting": TARGET},
         EVEN | {"targeting": RULE},
         EVEN | {"sticky_by": "customer"},
-        EVEN | {"sticky_by": "request"},
     ],
 )
 def test_a_reason_that_depends_on_what_only_the_client_knew_stays_open(config: dict[str, Any]) -> None:
     row = recomputed(config, session_id=session_of("a"))
 
     assert read(row, "variant_index", "reason", "computed_reason") == (0, None, "weight")
+
+
+def test_what_is_dealt_by_request_is_not_computed_from_the_session() -> None:
+    config = EVEN | {"sticky_by": "request"}
+    for model, index in (("a", 0), ("b", 1)):
+        row = recomputed(config, session_id=session_of("a"), assigned_model=model)
+        assert read(row, "variant_index", "reason", "computed_model", "computed_reason") == (index, None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def defined(shared_server: ServerProcess) -> ServerProcess:
             "configs": [
                 {"key": "plain", "variants": EVEN},
                 {"key": "targeted", "variants": THREE, "targeting": BY_PLAN},
+                {"key": "by-request", "variants": EVEN, "hash_version": 2, "sticky_by": "request"},
                 {"key": "odd", "variants": [{"model": "a", "weight": 1}, {"model": "b", "weight": 2}]},
             ]
         }
@@ -235,3 +236,50 @@ def cpu_s(pid: int) -> float:
     """Return the CPU seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
+
+
+def test_a_config_may_be_dealt_anew_at_each_request(defined: ServerProcess) -> None:
+    config = served(defined, "by-request")
+    answers = [asked(defined, config_key="by-request", session_id="one-session") for _ in range(40)]
+
+    assert {answer["model"] for answer in answers} == {"a", "b"}
+    assert len({answer["request_id"] for answer in answers}) == 40
+    for answer in answers[:5]:
+        again = asked(defined, config_key="by-request", session_id="other", request_id=answer["request_id"])
+        assert again["model"] == answer["model"] == assign(config, "x", request_id=answer["request_id"]).model
+    assert "request_id" not in asked(defined, config_key="plain", session_id="one-session", request_id="r")
+
+
+def test_an_openfeature_client_may_be_dealt_anew_at_each_request(defined: ServerProcess) -> None:
+    def evaluated(path: str = "/by-request", **context: str) -> dict[str, Any]:
+        content = {"context": {"targetingKey": "flag-session", **context}}
+        status, answer = defined.post(f"/ofrep/v1/evaluate/flags{path}", content)
+        assert status == 200, answer
+        return dict(answer)
+
+    found = [evaluated() for _ in range(40)]
+    assert {flag["value"] for flag in found} == {"a", "b"}
+    one = found[0]["metadata"]["request_id"]
+    assert {evaluated(requestId=one)["value"] for _ in range(5)} == {found[0]["value"]}
+    # All flags at once, whose answer is kept, go by the session where no request is named.
+    bulk = [evaluated("") for _ in range(5)]
+    assert bulk.count(bulk[0]) == 5
+    refused = {"context": {"targetingKey": "s", "requestId": 7}}
+    status, answer = defined.post("/ofrep/v1/evaluate/flags/by-request", refused)
+    assert (status, answer["errorCode"]) == (400, "INVALID_CONTEXT")
+
+
+def test_results_compare_no_sessions_that_were_dealt_by_request(defined: ServerProcess) -> None:
+    for number in range(6):
+        for _ in range(3):
+            asked(defined, config_key="by-request", session_id=f"conversation-{number}")
+    reported = {"config_key": "by-request", "config_version": 1, "session_id": "old-client", "assigned_model": "a"}
+    assert defined.post("/sessions", reported)[0] == 200
+
+    results = defined.results("by-request")
+
+    assert "assigned_by_request" in {warning["code"] for warning in results["health"]["warnings"]}
+    assert results["health"]["excluded"]["by_request"] >= 7
+    assert results["health"]["srm"]["observed"] == [0, 0]
+    statement = "SELECT computed_model FROM exposures WHERE session_id = 'old-client'"
+    assert defined.sql(statement) == [{"computed_model": None}]

@@ -283,6 +283,17 @@ def test_a_config_that_sticks_to_customers_gives_all_their_sessions_one_arm() ->
     assert len({assign(config, f"session-{number}") for number in range(50)}) == 2
 
 
+def test_a_config_that_deals_by_request_gives_a_session_each_arm_by_its_weight() -> None:
+    config = {"key": "one", "variants": HALVES, "sticky_by": "request", "hash_version": 2}
+    first = sum(assign(config, "session-1", request_id=f"request-{n}").variant_index == 0 for n in range(20_000))
+    assert abs(first - 10_000) < 4 * (20_000 * 0.25) ** 0.5
+    assert len({assign(config, f"session-{number}", request_id="request-1") for number in range(50)}) == 1
+    # Who names none goes by the session, as the published clients do.
+    by_session = {**config, "sticky_by": "session"}
+    assert all(assign(config, f"s-{number}") == assign(by_session, f"s-{number}") for number in range(50))
+    assert assign(by_session, "s", request_id="r") == assign(by_session, "s")
+
+
 def test_a_negative_index_counts_from_the_end_as_in_the_published_clients() -> None:
     def arm(index: int) -> tuple[int, str]:
         targeting = {"individualTargets": [{"field": "customerId", "value": "ann", "variantIndex": index}]}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from analytics.experiments.assignments import REASONS, assign_many
 from fallom.assignment import assign
@@ -46,6 +49,7 @@ configs = st.builds(
             {"hash_version": 1, "sticky_by": "customer"},
             {"hash_version": 2},
             {"hash_version": 2, "seed": "s", "traffic": 30.5, "sticky_by": "customer"},
+            {"hash_version": 2, "sticky_by": "request"},
         ]
     ),
 )
@@ -55,6 +59,7 @@ sessions = st.lists(
         st.sampled_from(["ann", "pro", "", None]),
         st.none() | scalars,
         st.none() | scalars,
+        st.sampled_from(["r-1", "r-2", "", None]),
     ),
     max_size=12,
 )
@@ -66,11 +71,14 @@ def test_many_are_assigned_as_each_alone(config: dict[str, Any], rows: list[Any]
     context = {"plan": [row[2] for row in rows], "region": [row[3] for row in rows]}
     customers = [row[1] for row in rows] if has_customers else None
 
-    found = assign_many(config, [row[0] for row in rows], customer_ids=customers, context=context)
+    requests = [row[4] for row in rows]
 
-    for place, (session_id, customer_id, plan, region) in enumerate(rows):
+    found = assign_many(config, [row[0] for row in rows], customer_ids=customers, context=context, request_ids=requests)
+
+    for place, (session_id, customer_id, plan, region, request_id) in enumerate(rows):
         given_context = {name: value for name, value in (("plan", plan), ("region", region)) if value is not None}
-        alone = assign(config, session_id, customer_id=customer_id if has_customers else None, context=given_context)
+        customer_id = customer_id if has_customers else None
+        alone = assign(config, session_id, customer_id=customer_id, context=given_context, request_id=request_id)
         assert (found.variant_indexes[place], REASONS[found.reasons[place]]) == (alone.variant_index, alone.reason)
 
 
@@ -91,3 +99,45 @@ def test_it_takes_less_time_than_one_by_one() -> None:
 
     assert many.variant_indexes.tolist() == [each.variant_index for each in alone]
     assert many_s < alone_s
+
+
+MILLION = 1_000_000
+WEIGHTS = [33.3, 0.7, 66]
+
+
+@pytest.fixture(scope="module")
+def a_million() -> list[str]:
+    return [f"session-{number}" for number in range(MILLION)]
+
+
+def dealt(sessions: list[str], weights: list[float], **fields: Any) -> NDArray[np.int64]:
+    variants = [{"model": str(index), "weight": weight} for index, weight in enumerate(weights)]
+    return assign_many({"variants": variants, **fields}, sessions).variant_indexes
+
+
+@pytest.mark.parametrize("hash_version", [1, 2])
+def test_a_million_sessions_split_as_the_weights_say(a_million: list[str], hash_version: int) -> None:
+    counts = np.bincount(dealt(a_million, WEIGHTS, key="one", hash_version=hash_version), minlength=3)
+
+    for count, weight in zip(counts, WEIGHTS, strict=True):
+        share = weight / 100
+        assert abs(count - MILLION * share) < 4 * (MILLION * share * (1 - share)) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "correlation"),
+    [
+        ({"key": "one", "hash_version": 2}, {"key": "two", "hash_version": 2}, 0),
+        ({"key": "one", "hash_version": 2}, {"key": "one", "hash_version": 2, "seed": "again"}, 0),
+        ({"key": "one"}, {"key": "one", "hash_version": 2}, 0),
+        ({"key": "one"}, {"key": "two"}, 1),
+    ],
+    ids=["two keys", "two seeds", "both versions", "version 1 goes together"],
+)
+def test_the_arms_of_two_tests_correlate_only_where_the_hash_has_no_salt(
+    a_million: list[str], one: dict[str, Any], other: dict[str, Any], correlation: int
+) -> None:
+    found = np.corrcoef(dealt(a_million, [50, 50], **one), dealt(a_million, [50, 50], **other))[0, 1]
+
+    # Of independent arms the correlation has a standard error of one by the root of their number.
+    assert abs(found - correlation) < 4 / MILLION**0.5

@@ -184,6 +184,16 @@ def test_a_customer_decides_where_the_config_sticks_to_customers(named_by: str) 
     assert cohort.arm_of_session == {session_of("a"): 1}
 
 
+def test_no_session_counts_where_each_request_is_dealt_anew() -> None:
+    a, b = session_of("a"), session_of("b")
+    found = [exposure(a, "a"), exposure(b, "a"), exposure(b, "b")]
+
+    cohort = cohort_of(experiment({"sticky_by": "request", **NEW}), found)
+
+    assert cohort.arm_of_session == {}
+    assert (cohort.excluded["by_request"], cohort.excluded["crossover"]) == (2, 0)
+
+
 @pytest.mark.parametrize("change", [{"hash_version": 2}, {"sticky_by": "customer"}])
 def test_another_hash_is_another_epoch(change: dict[str, Any]) -> None:
     cohort = cohort_of(experiment(NEW, NEW | change), [exposure(session_of("a"), "a", version=1)])

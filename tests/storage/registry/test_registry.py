@@ -153,7 +153,6 @@ def test_what_a_reader_does_to_an_answer_harms_nobody(registry: Registry) -> Non
         ({"variants": [{"model": "a", "weight": 1e9}, {"model": "b", "weight": 1}]}, "it gets no sessions"),
         ({"hash_version": 2}, "published clients know neither"),
         ({"sticky_by": "customer"}, "published clients know neither"),
-        ({"key": "team/draft"}, "'draft' of another resource"),
         ({"variants": {"2": {"model": "a", "weight": 50}, "1": {"model": "b", "weight": 50}}}, "JavaScript clients"),
         ({"targeting": {"rules": [{"conditions": [], "variantIndex": 0}]}}, "takes every session"),
         ({"key": "a?b"}, "cannot pin a version"),
