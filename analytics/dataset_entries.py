@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from analytics.rows import json_value
 from schemas.api.datasets import METADATA_CHARACTERS_MAX, Entry
 from schemas.provenance import named
-from storage.datasets.datasets import StoredEntry
+from storage.datasets.datasets import StoredEntry, Version
 
 INPUT, OUTPUT, SYSTEM_MESSAGE, METADATA = COLUMNS = ("input", "output", "system_message", "metadata")
 # From when an entry's content is kept, where the statement says when it was recorded.
@@ -192,3 +193,11 @@ def served(entries: Sequence[StoredEntry]) -> list[dict[str, Any]]:
         }
         for entry in entries
     ]
+
+
+def described(version: Version) -> dict[str, Any]:
+    """Return a version without its entries, as the API tells it."""
+    found = asdict(version)
+    del found["id"]
+    left = found.pop("left")
+    return {**found, "removed": version.entries - left}

@@ -24,6 +24,7 @@ from analytics.api.managed import applied_content, draft_content, resource_conte
 from analytics.api.project import project
 from analytics.api.registry_requests import json_body, precondition, registry_errors
 from schemas.api import management as shapes
+from schemas.api.management_examples import answer_example
 from schemas.api.problems import NAME_PATTERN, problems_of, shown
 from schemas.api.registry import NAME_CHARS_MAX
 from storage.registry import document
@@ -56,7 +57,8 @@ class Managed:
 
     def described(self, shape: Any, *errors: int, success: int = 200) -> dict[int | str, dict[str, Any]]:
         """Return the description of an answer over this kind's model."""
-        described = answers(self._shape(shape), *errors, 503, success=success)
+        example = answer_example(shape, self.resources.kind)
+        described = answers(self._shape(shape), *errors, 503, success=success, example=example)
         if 412 in errors:
             described[412] = {"model": self._shape(shapes.StaleAnswer)}
         return described

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -18,7 +18,7 @@ from analytics.api.answers import json_answer
 from analytics.api.errors import PROBLEMS_MAX, ApiError
 from analytics.api.project import project
 from analytics.api.request_body import described_body
-from analytics.dataset_entries import EntryError, entries_of, served, stored
+from analytics.dataset_entries import EntryError, described, entries_of, served, stored
 from schemas.api.datasets import (
     ENTRIES_MAX,
     KEY_PATTERN,
@@ -85,7 +85,7 @@ def _add_reading(routes: APIRouter, parts: DatasetParts) -> None:
         """Return the latest version of each dataset of the project, without entries."""
         with _errors():
             found = parts.datasets.latest(caller, archived=archived)
-        return json_answer({"datasets": [_described(version) for version in found]})
+        return json_answer({"datasets": [described(version) for version in found]})
 
     @routes.get("/api/datasets/{key}", summary="One dataset", responses=_answers(ServedDataset, 400, 404, 503))
     def dataset(
@@ -112,7 +112,7 @@ def _add_reading(routes: APIRouter, parts: DatasetParts) -> None:
             found = parts.datasets.versions(caller, key)
         if not found:
             raise _unknown(parts.datasets, caller, key, None)
-        return json_answer({"versions": [_described(version) for version in found]})
+        return json_answer({"versions": [described(version) for version in found]})
 
 
 def _add_writing(routes: APIRouter, parts: DatasetParts) -> None:
@@ -152,7 +152,7 @@ def _add_writing(routes: APIRouter, parts: DatasetParts) -> None:
             found = parts.datasets.versions(caller, key)
         if not archived:
             raise _unknown(parts.datasets, caller, key, None)
-        return json_answer({"versions": [_described(version) for version in found]})
+        return json_answer({"versions": [described(version) for version in found]})
 
 
 def _from_entries(parts: DatasetParts, caller: str, key: str, new: NewDataset) -> dict[str, Any]:
@@ -231,13 +231,6 @@ def _parsed(model: type[Body], body: bytes) -> Body:
         problems = problems_of(error.errors(include_url=False)[:PROBLEMS_MAX])
         message = "\n".join(map(str, problems))
         raise ApiError(400, "invalid_argument", message, problems[0].path or None) from error
-
-
-def _described(version: Version) -> dict[str, Any]:
-    found = asdict(version)
-    del found["id"]
-    left = found.pop("left")
-    return {**found, "removed": version.entries - left}
 
 
 def _served(version: Version, entries: Sequence[StoredEntry]) -> dict[str, Any]:

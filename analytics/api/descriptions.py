@@ -10,9 +10,13 @@ from analytics.api.request_body import described_body
 from schemas.api.errors import ErrorAnswer
 
 
-def answers(model: type[BaseModel] | None, *errors: int, success: int = 200) -> dict[int | str, dict[str, Any]]:
+def answers(
+    model: type[BaseModel] | None, *errors: int, success: int = 200, example: object = None
+) -> dict[int | str, dict[str, Any]]:
     """Return the description of an answer, and of the errors beside it."""
     answered: dict[int | str, dict[str, Any]] = {success: {"model": model}} if model is not None else {}
+    if example is not None:
+        answered[success]["content"] = {"application/json": {"example": example}}
     return {**answered, **{status: {"model": ErrorAnswer} for status in errors}}
 
 

@@ -199,6 +199,7 @@ def _add_actions(routes: APIRouter, path: str, managed: Managed) -> None:
         shapes.PublishBody,
         publish,
         does="Make the draft the latest version; `If-Match` names the draft's ETag.",
+        example={"note": "More traffic for the challenger"},
         of_draft=True,
     )
     add_action(
@@ -208,6 +209,7 @@ def _add_actions(routes: APIRouter, path: str, managed: Managed) -> None:
         shapes.RollbackBody,
         rollback,
         does="Make a new version with the body of an older one.",
+        example={"version": 2, "note": "The new one costs more"},
     )
     add_action(
         routes,
@@ -216,6 +218,7 @@ def _add_actions(routes: APIRouter, path: str, managed: Managed) -> None:
         shapes.PublishBody,
         archive,
         does="Take the resource out of all lists; its versions are still served by number.",
+        example={"note": "The test is over"},
         answer=shapes.ResourceAnswer,
     )
     add_action(
@@ -225,5 +228,6 @@ def _add_actions(routes: APIRouter, path: str, managed: Managed) -> None:
         shapes.PublishBody,
         restore,
         does="Put an archived resource back.",
+        example={"note": "Once more"},
         answer=shapes.ResourceAnswer,
     )

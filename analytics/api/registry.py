@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import orjson
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,6 +21,7 @@ from analytics.api.managed import applied_content, planned_content
 from analytics.api.project import project
 from analytics.api.registry_requests import Note, json_body, registry_errors
 from schemas.api.management import EXAMPLES
+from schemas.api.management_examples import change_example
 from schemas.api.registry import RegistryDocument
 from schemas.api.registry_answers import (
     ApplyAnswer,
@@ -33,12 +35,21 @@ from storage.registry import document
 from storage.registry.bodies import LISTS
 from storage.registry.management import export
 from storage.registry.registry import Registry
-from storage.registry.resources import Authorship
+from storage.registry.resources import Authorship, Kind
 
 Project = Annotated[str, Depends(project)]
 Author = Annotated[str, Depends(author)]
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "As the client has it (`If-None-Match`)"}}
 DOCUMENT_EXAMPLE = {LISTS[kind]: [EXAMPLES[kind]] for kind in LISTS}
+SERVED_EXAMPLES: dict[Kind, dict[str, Any]] = {
+    "config": {name: value for name, value in EXAMPLES["config"].items() if name != "description"} | {"version": 3},
+    "prompt": EXAMPLES["prompt"] | {"version": 1},
+    "prompt_ab_test": EXAMPLES["prompt_ab_test"] | {"version": 2},
+}
+
+
+def _listed(shape: type[BaseModel], kind: Kind) -> dict[int | str, dict[str, Any]]:
+    return {**answers(shape, example={LISTS[kind]: [SERVED_EXAMPLES[kind]]}), **NOT_MODIFIED}
 
 
 def router(registry: Registry) -> APIRouter:
@@ -47,13 +58,16 @@ def router(registry: Registry) -> APIRouter:
     # A document takes many times its size while it is read, and one writes at a time anyway.
     applying = CapacityLimiter(1)
 
-    @routes.get("/configs", responses=answers(ConfigsAnswer) | NOT_MODIFIED)
+    @routes.get("/configs", responses=_listed(ConfigsAnswer, "config"))
     async def configs(request: Request, project: Project) -> Response:
         """Return the latest version of every config."""
         answer = registry.served(project, "config")
         return tagged_answer(request, answer.body, answer.tag)
 
-    @routes.get("/configs/{key:path}/version/{version}", responses=answers(ServedConfig, 400, 404, 503) | NOT_MODIFIED)
+    @routes.get(
+        "/configs/{key:path}/version/{version}",
+        responses=answers(ServedConfig, 400, 404, 503, example=SERVED_EXAMPLES["config"]) | NOT_MODIFIED,
+    )
     def config(request: Request, project: Project, key: str, version: int) -> Response:
         """Return one version of a config, also of one that is archived."""
         with registry_errors():
@@ -63,13 +77,13 @@ def router(registry: Registry) -> APIRouter:
         body = orjson.dumps(found)
         return tagged_answer(request, body, hashlib.sha256(body).hexdigest()[:32])
 
-    @routes.get("/prompts", responses=answers(PromptsAnswer) | NOT_MODIFIED)
+    @routes.get("/prompts", responses=_listed(PromptsAnswer, "prompt"))
     async def prompts(request: Request, project: Project) -> Response:
         """Return every prompt: its latest version, after any older one that a prompt test pins."""
         answer = registry.served(project, "prompt")
         return tagged_answer(request, answer.body, answer.tag)
 
-    @routes.get("/prompt-ab-tests", responses=answers(PromptTestsAnswer) | NOT_MODIFIED)
+    @routes.get("/prompt-ab-tests", responses=_listed(PromptTestsAnswer, "prompt_ab_test"))
     async def prompt_ab_tests(request: Request, project: Project) -> Response:
         """Return the latest version of every prompt test."""
         answer = registry.served(project, "prompt_ab_test")
@@ -77,7 +91,7 @@ def router(registry: Registry) -> APIRouter:
 
     @routes.post(
         "/apply",
-        responses=answers(ApplyAnswer, 400, 413, 415, 503),
+        responses=answers(ApplyAnswer, 400, 413, 415, 503, example={"changes": [change_example("config")]}),
         openapi_extra=json_request(RegistryDocument, DOCUMENT_EXAMPLE),
     )
     async def apply(
@@ -92,7 +106,7 @@ def router(registry: Registry) -> APIRouter:
         work = partial(_apply, registry, project, Authorship(author, note), body, dry_run=dry_run)
         return await to_thread.run_sync(work, limiter=applying)
 
-    @routes.get("/api/export", responses=answers(ExportAnswer, 503))
+    @routes.get("/api/export", responses=answers(ExportAnswer, 503, example=DOCUMENT_EXAMPLE))
     def exported(project: Project) -> Response:
         """Return all that is not archived as one document, which applied again changes nothing."""
         with registry_errors():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 FlagReason = Literal["STATIC", "TARGETING_MATCH", "SPLIT", "DISABLED", "UNKNOWN"]
 ErrorCode = Literal["PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "GENERAL"]
@@ -33,8 +34,19 @@ class EvaluationRequest(BaseModel):
     context: EvaluationContext
 
 
+_FLAG: JsonDict = {
+    "key": "support-agent",
+    "reason": "SPLIT",
+    "variant": "challenger",
+    "value": "gpt-4o-mini",
+    "metadata": {"version": 3, "variant_index": 1, "reason": "weight"},
+}
+
+
 class EvaluationSuccess(BaseModel):
     """One flag: the config of that key, whose value is the session's model."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_FLAG]})
 
     key: str
     reason: FlagReason
@@ -61,6 +73,8 @@ class FlagNotFound(BaseModel):
 
 class BulkEvaluationSuccess(BaseModel):
     """All flags."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"flags": [_FLAG], "metadata": {"flags": 1}}]})
 
     flags: list[EvaluationSuccess | EvaluationFailure]
     metadata: Metadata

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from client_messages import flat_trace
 from keyed_server import Client, create_key
+from postgresql_server import new_database
 from server_process import COMMAND, ServerProcess, environment
 
 pytestmark = pytest.mark.e2e
@@ -325,3 +326,29 @@ def test_entries_are_redacted_and_still_found_by_the_customer(tmp_path: Path) ->
     assert [entry["input"] for entry in left] == ["other"]
     for path in (tmp_path / "data").rglob("*"):
         assert not path.is_file() or b"ann@example.com" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("kind", ["data directory", "postgresql"])
+def test_datasets_are_listed_exported_and_archived_without_a_server(tmp_path: Path, kind: str) -> None:
+    database = new_database() if kind == "postgresql" else None
+    flags = ["--registry-url", database] if database else []
+    place = flags or ["--data-dir", tmp_path / "data"]
+    server = ServerProcess(tmp_path / "data", *flags).start()
+    entry = {"input": "question", "output": "answer", "metadata": {"n": 1}}
+    assert server.post("/api/datasets/golden", {"entries": [entry]})[0] == 200
+    at_server = command("list", "--url", server.url).stdout
+    server.kill()
+
+    listed = command("list", *place)
+    exported = command("export", "golden", *place)
+    archived = command("archive", "golden", *place)
+
+    assert (listed.returncode, listed.stdout) == (0, at_server)
+    assert json.loads(exported.stdout) == entry
+    assert archived.returncode == 0, archived.stderr
+    assert "no dataset 'golden' in project default" in command("export", "golden", *place).stderr
+    assert "already" in command("archive", "golden", *place).stderr
+    assert "url: either a server or" in command("list", *place, "--url", server.url).stderr
+    other = command("list", *place, "--project", "other", "--archived").stdout
+    assert "golden" not in other
+    assert "golden" in command("list", *place, "--archived").stdout

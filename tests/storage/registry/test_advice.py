@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from schemas.api.registry import Config
 from storage.registry import document
 from storage.registry.advice import collisions as collisions_of
+from storage.registry.advice import warnings
 from storage.registry.registry import Registry
 
 
@@ -59,3 +61,16 @@ def test_an_apply_warns_of_tests_that_are_there_already(tmp_path: Path) -> None:
 
     assert (first.warnings, elsewhere.warnings) == ((), ())
     assert ["'one'" in warning for warning in second.warnings] == [True]
+
+
+@pytest.mark.parametrize("key", ["team/draft", "team/versions/3"])
+def test_a_key_of_before_such_keys_were_refused_is_warned_about(key: str) -> None:
+    (warning,) = warnings(Config.model_validate(config(key, 1)), 1)
+
+    assert warning.endswith("of another resource: it is reached by apply and export alone")
+
+
+def test_who_deals_by_request_is_told_that_results_compare_nothing() -> None:
+    told = warnings(Config.model_validate(config("one", 1, sticky_by="request")), 1)
+
+    assert any("give no verdict" in warning for warning in told)
