@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from server_process import COMMAND, ServerProcess, environment
+from server_command import run
+from server_process import ServerProcess
 
 from schemas.scopes import Scope
 from storage.data_directory import DataDirectory
@@ -19,9 +20,7 @@ from storage.registry.api_keys import PREFIX_CHARS, ApiKeys
 
 def keys_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run ``fallom-server keys``."""
-    return subprocess.run(
-        [COMMAND, "keys", *arguments], capture_output=True, text=True, check=False, timeout=60, env=environment()
-    )
+    return run("keys", *arguments)
 
 
 def create_key(data_dir: Path, project: str = "default", scopes: str = "ingest", **options: Any) -> str:

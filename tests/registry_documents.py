@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import string
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 from hypothesis import strategies as st
+
+from schemas.api.registry import template_variables
 
 names = st.text(string.ascii_letters + string.digits + "-_.:/é日 ", min_size=1, max_size=12).filter(
     lambda name: name == name.strip()
@@ -15,6 +17,7 @@ texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 weights = st.integers(1, 100) | st.floats(0.001, 100)
 shares = st.integers(0, 100) | st.floats(0, 100)
 about = st.fixed_dictionaries({}, optional={"description": texts, "tags": st.lists(names, max_size=3, unique=True)})
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 UNITS = ["session", "customer", "request"]
 scalars = texts | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-1e9, 1e9)
 
@@ -43,6 +46,33 @@ def targetings(count: int) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @st.composite
+def rollouts(draw: st.DrawFn, count: int) -> dict[str, Any]:
+    """Return steps to come, at moments told in several time zones."""
+    moments = draw(st.sets(st.integers(0, 10**14), min_size=1, max_size=3))
+    zones = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=8))])
+    steps = st.lists(weights | st.just(0), min_size=count, max_size=count).filter(any)
+    return {
+        "steps": [
+            {
+                "at": (BEGIN + timedelta(microseconds=moment)).astimezone(draw(zones)).isoformat(),
+                "weights": draw(steps),
+            }
+            for moment in sorted(moments)
+        ]
+    }
+
+
+@st.composite
+def prompts(draw: st.DrawFn, key: str) -> dict[str, Any]:
+    """Return a prompt; where it lists variables, those that its texts use are among them."""
+    found = {"key": key, "system_prompt": draw(templates), "user_template": draw(templates), **draw(about)}
+    if draw(st.booleans()):
+        used = template_variables(found["system_prompt"] + found["user_template"])
+        found["variables"] = list(dict.fromkeys([*used, *draw(st.lists(st.just("other"), max_size=1))]))
+    return found
+
+
+@st.composite
 def configs(draw: st.DrawFn, key: str) -> dict[str, Any]:
     models = draw(st.lists(names, min_size=1, max_size=4, unique=True))
     variants: Any = [{"model": model, "weight": draw(weights)} for model in models]
@@ -53,6 +83,8 @@ def configs(draw: st.DrawFn, key: str) -> dict[str, Any]:
         config["targeting"] = draw(targetings(len(models)))
     if draw(st.booleans()):
         config |= draw(st.fixed_dictionaries({"hash_version": st.just(2)}, optional={"seed": texts, "traffic": shares}))
+    if draw(st.booleans()):
+        config["rollout"] = draw(rollouts(len(models)))
     return config | draw(about) | draw(st.fixed_dictionaries({}, optional={"sticky_by": st.sampled_from(UNITS)}))
 
 
@@ -80,10 +112,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     test_keys = draw(st.lists(names, max_size=2, unique=True)) if prompt_keys else []
     return {
         "configs": [draw(configs(key)) for key in draw(st.lists(names, max_size=3, unique=True))],
-        "prompts": [
-            {"key": key, "system_prompt": draw(templates), "user_template": draw(templates), **draw(about)}
-            for key in prompt_keys
-        ],
+        "prompts": [draw(prompts(key)) for key in prompt_keys],
         "prompt_ab_tests": [
             {"key": key, "variants": [{"prompt_key": prompt, "weight": draw(weights)} for prompt in prompt_keys]}
             for key in test_keys

@@ -29,7 +29,8 @@ from client_messages import (
     span,
 )
 from deltalake import DeltaTable
-from server_process import COMMAND, ServerProcess, environment
+from server_command import run
+from server_process import ServerProcess
 
 from server.commands import main
 
@@ -42,18 +43,6 @@ configs:
   - key: summarizer
     variants: [{model: a, weight: 50}, {model: b, weight: 50}]
 """
-
-
-def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that ends by itself."""
-    return subprocess.run(
-        [COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=COMMAND_SECONDS_MAX,
-        env=environment() | variables,
-    )
 
 
 def problem_of(done: subprocess.CompletedProcess[str]) -> str:

@@ -11,6 +11,7 @@ import pytest
 from client_messages import flat_trace
 from keyed_server import Client, create_key
 from postgresql_server import new_database
+from server_command import run
 from server_process import COMMAND, ServerProcess, environment
 
 pytestmark = pytest.mark.e2e
@@ -20,9 +21,7 @@ FROM_SPANS = "SELECT input, output, trace_id, session_id, customer_id, start_tim
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, "datasets", *arguments], capture_output=True, text=True, check=False, timeout=60, env=environment()
-    )
+    return run("datasets", *arguments)
 
 
 def send(server: ServerProcess, session: str, **fields: Any) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 from client_messages import flat_trace
 from keyed_server import Client, create_key, keys_command
-from server_process import COMMAND, ServerProcess, environment
+from server_command import run
+from server_process import ServerProcess
 
 from storage.data_directory import DataDirectory
 from storage.registry.api_keys import PREFIX_CHARS, ApiKeys
@@ -21,17 +21,6 @@ configs:
   - key: summarizer
     variants: [{model: a, weight: 50}, {model: b, weight: 50}]
 """
-
-
-def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env=environment() | variables,
-    )
 
 
 def test_a_key_is_made_shown_once_listed_and_revoked(tmp_path: Path) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
 import pytest
 from postgresql_server import new_database
-from server_process import COMMAND, ServerProcess, environment
+from server_command import done, rows, run
+from server_process import ServerProcess
 
 pytestmark = pytest.mark.e2e
 
@@ -24,23 +23,6 @@ configs:
   - key: agent
     variants: [{model: a, weight: %s}, {model: b, weight: 1}]
 """
-
-
-def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60, env=environment() | variables
-    )
-
-
-def done(*arguments: str | Path, **variables: str) -> str:
-    finished = run(*arguments, **variables)
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
-
-
-def rows(*arguments: str | Path, **variables: str) -> list[dict[str, Any]]:
-    answer = json.loads(done(*arguments, "--json", **variables))
-    return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
 
 
 def written(path: Path, weight: float) -> Path:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from server_process import COMMAND, ServerProcess, environment
+from server_command import answer, rows, run
+from server_process import ServerProcess
 
 pytestmark = pytest.mark.e2e
 
@@ -39,23 +38,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Flags:
     if request.param == "files":
         return ["--data-dir", tmp_path / "data"]
     return ["--url", request.getfixturevalue("server").url]
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60, env=environment()
-    )
-
-
-def answer(*arguments: str | Path) -> Any:
-    finished = run(*arguments, "--json")
-    assert finished.returncode == 0, finished.stderr
-    return json.loads(finished.stdout)
-
-
-def rows(*arguments: str | Path) -> list[dict[str, Any]]:
-    found = answer(*arguments)
-    return [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
 
 
 def written(path: Path, text: str) -> Path:
