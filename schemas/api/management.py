@@ -56,7 +56,7 @@ class VersionAnswer(BaseModel, Generic[T]):
     author: str = Field(description="The name of the API key, or `local`.")
     note: str
     created_at: datetime
-    restored_from: int | None = Field(description="The older version that a roll-back took the body of.")
+    restored_from: int | None = Field(default=None, description="The older version that a roll-back took the body of.")
     body: T
     used_variables: list[str] | None = Field(default=None, description="Of a prompt: those that its texts use.")
 
@@ -64,7 +64,7 @@ class VersionAnswer(BaseModel, Generic[T]):
 class ResourceAnswer(VersionAnswer[T], Generic[T]):
     """A resource at its latest version."""
 
-    archived_at: datetime | None
+    archived_at: datetime | None = Field(default=None, description="Null while it is in use.")
     has_draft: bool
 
 
@@ -72,7 +72,7 @@ class ResourceListAnswer(BaseModel, Generic[T]):
     """Resources by key; ``next`` is what to give as ``after`` to get the rest, null where this is all."""
 
     resources: list[ResourceAnswer[T]]
-    next: str | None
+    next: str | None = None
 
 
 class VersionListAnswer(BaseModel, Generic[T]):

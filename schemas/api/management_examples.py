@@ -1,4 +1,7 @@
-"""Examples of what the management API answers, for its description; a test holds them to the shapes."""
+"""Examples of what the management API answers, for its description; a test holds them to the shapes.
+
+They hold no null: the framework leaves those out of a description.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ _DIFFERENCE = {
 def answer_example(shape: object, kind: str) -> dict[str, Any] | None:
     """Return an example of the shape about a resource of a kind; None where it has no content."""
     version = _version(kind)
-    resource = {**version, "archived_at": None, "has_draft": True}
+    resource = {**version, "has_draft": True}
     differences = [_DIFFERENCE[kind]]
     examples: dict[object, dict[str, Any]] = {
         shapes.ResourceAnswer: resource,
-        shapes.ResourceListAnswer: {"resources": [resource], "next": None},
+        shapes.ResourceListAnswer: {"resources": [resource], "next": resource["key"]},
         shapes.VersionListAnswer: {"versions": [version]},
         shapes.VersionDetailAnswer: {**version, "differences": differences},
         shapes.DraftAnswer: {**_draft(kind), "differences": differences},
@@ -45,7 +48,6 @@ def _version(kind: str) -> dict[str, Any]:
         "author": "Ann",
         "note": "More traffic for the challenger",
         "created_at": "2026-11-21T09:00:00Z",
-        "restored_from": None,
         "body": body,
         **used,
     }
