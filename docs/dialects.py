@@ -39,7 +39,7 @@ What follows from other columns:
 - `is_streaming`: a time to the first token, or a span named `….doStream`, shows a stream.
 - `input_tokens` and `output_tokens` become totals that include the cache and reasoning (`token_rule`).
 
-To add a dialect: a file in `schemas/dialects/`, its line in `DIALECTS`, and its cells in `tests/schemas/dialects/cells/`.
+To add a dialect: a file in `schemas/dialects/`, its line in `DIALECTS`, its cells in `tests/schemas/dialects/cells/`.
 """
 
 _Entry = Source | Family | Reading
@@ -60,7 +60,7 @@ def _column(name: str, entries: list[tuple[Dialect, _Entry]]) -> str:
     return f"\n## {name}\n\n| from | dialect |\n|---|---|\n{''.join(rows)}"
 
 
-def _what(entry: _Entry) -> str:
+def _what(entry: _Entry) -> str:  # noqa: C901 - a kind a line
     match entry:
         case Source(where=(key, value)):
             return f"`{entry.key}`, where `{key}` is `{value}`"

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md, docs/schema.md and docs/dialects.md from the code: `make docs`. A test holds them to it."""
+"""Writes docs/configuration.md, schema.md and dialects.md from the code: `make docs`. A test holds them to it."""
 
 from pathlib import Path
 

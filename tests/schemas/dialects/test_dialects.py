@@ -1,6 +1,6 @@
 """The dialects, cell by cell: what a library sends fills its column, whichever way it is sent, and the first key wins.
 
-``cells/`` has a file a dialect: a line a cell, with what is sent, and all columns of the dialects that it fills.
+``cells/`` has a file a dialect, a line a cell.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from collector_inputs import RECEIVED_AT, START_UNIX_NANO, decode, export, flat_trace, span, stored
+from collector_inputs import RECEIVED_AT, decode, export, flat_trace, span, stored
+from dialect_cells import CELLS, Cell, body_of, headers, merged, name
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -22,11 +22,6 @@ from collector.request import Format
 from schemas.dialects import DIALECTS, Dialect, Family, Preface, Reading, Source, sources_by_key
 from schemas.spans import SPANS
 
-Cell = dict[str, Any]
-
-CELLS: list[Cell] = [
-    cell for path in sorted((Path(__file__).parent / "cells").glob("*.json")) for cell in json.loads(path.read_text())
-]
 # The order of the keys, as it was decided: what fills a column, the best first.
 ORDER = {
     "provider": (
@@ -141,25 +136,6 @@ NEIGHBOURS = [
 ]
 
 
-def body_of(cell: Cell) -> bytes:
-    events = [
-        {
-            "name": event["name"],
-            "time_unix_nano": START_UNIX_NANO + event["after_ns"],
-            "attributes": event["attributes"],
-        }
-        for event in cell.get("events", ())
-    ]
-    sent = span(cell.get("attributes"))
-    for event in events:
-        sent.events.add(
-            name=event["name"],
-            time_unix_nano=event["time_unix_nano"],
-            attributes=span(event["attributes"]).attributes,
-        )
-    return export(sent, scope_name=cell.get("scope", "any"))
-
-
 def as_json(body: bytes) -> dict[str, Any]:
     document: dict[str, Any] = MessageToDict(ExportTraceServiceRequest.FromString(body))
     for sent in document["resourceSpans"][0]["scopeSpans"][0]["spans"]:
@@ -178,10 +154,6 @@ def loaded(value: Any) -> Any:
 
 def expected(cell: Cell) -> dict[str, Any]:
     return {name: loaded(value) for name, value in cell["columns"].items()}
-
-
-def name(cell: Cell) -> str:
-    return f"{cell['column']}-{cell['key']}"
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=name)
@@ -221,19 +193,6 @@ def test_of_two_neighbours_the_stronger_counts(pair: tuple[Cell, Cell]) -> None:
 
     assert found == [expected(stronger)[column]] * 2
     assert expected(weaker)[column] != expected(stronger)[column]
-
-
-def merged(*cells: Cell) -> Cell:
-    """Return one cell that sends what all of them do."""
-    return {
-        "scope": next((cell["scope"] for cell in cells if "scope" in cell), "any"),
-        "attributes": {key: value for cell in cells for key, value in cell.get("attributes", {}).items()},
-        "events": [event for cell in cells for event in cell.get("events", ())],
-    }
-
-
-def headers(*cells: Cell) -> dict[str, str]:
-    return {key: value for cell in cells for key, value in cell.get("headers", {}).items()}
 
 
 def test_every_cell_of_the_tables_has_a_fixture_and_there_are_no_others() -> None:
