@@ -19,7 +19,19 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collector.otlp.compiled.keys import KEYS
 from collector.request import Format
-from schemas.dialects import DIALECTS, Dialect, Family, Preface, Reading, Source, sources_by_key
+from schemas.dialects import (
+    DIALECTS,
+    READINGS,
+    Dialect,
+    EventTime,
+    Family,
+    Member,
+    Moment,
+    Preface,
+    Reading,
+    Source,
+    sources_by_key,
+)
 from schemas.spans import SPANS
 
 # The order of the keys, as it was decided: what fills a column, the best first.
@@ -243,6 +255,22 @@ def test_a_key_is_the_source_of_one_column_that_a_key_can_fill() -> None:
         pa.float64(),
         pa.bool_(),
     }
+
+
+def test_a_key_that_is_read_further_is_the_source_of_no_column() -> None:
+    sources = {source.key for each in DIALECTS for source in each.sources}
+    read_further = {
+        one.key for one in READINGS if isinstance(one, Member | Moment) or (isinstance(one, Preface) and not one.event)
+    }
+
+    assert not sources & read_further
+
+
+def test_a_condition_or_a_reading_is_of_no_scope() -> None:
+    scoped = [each for each in DIALECTS if each.scope]
+
+    assert not [source for each in scoped for source in each.sources if source.where]
+    assert all(isinstance(reading, EventTime) for each in scoped for reading in each.readings)
 
 
 def test_only_what_is_one_thing_shares_a_rank() -> None:
