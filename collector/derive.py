@@ -5,7 +5,7 @@ they are filled; of all that could fill a column, what has the lowest rank does,
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import orjson
@@ -14,6 +14,10 @@ from collector.promote import COUNT_MAX, as_cost, as_count, as_text
 from schemas.dialects import READINGS, EventMessages, Member, Moment, Preface, readings
 
 Attributes = Mapping[str, object]
+Event = Mapping[str, object]
+Read = Callable[[object, int | None], object]
+"""Returns what a value, read as JSON where it is a text of it, makes of a column, given the span's start."""
+
 # Where a message within a message stands, where a whole message does, and what is no part of one.
 _MESSAGE = "message"
 _BODY = "gen_ai.event.content"
@@ -21,20 +25,10 @@ _ENVELOPE = frozenset((_BODY, "gen_ai.system", "gen_ai.provider.name", "event.na
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_RANK = 1 << 31
 
-_OF_KEY: dict[str, list[Member | Moment]] = defaultdict(list)
-for _reading in READINGS:
-    if isinstance(_reading, Member | Moment):
-        _OF_KEY[_reading.key].append(_reading)
-_OF_EVENT = {reading.event: reading for reading in readings(EventMessages)}
-_PREFACES = readings(Preface)
-
-KEYS = frozenset((*_OF_KEY, *(preface.key for preface in _PREFACES if preface.event is None)))
-"""The attributes that are read here."""
-
 
 def derived(
     attributes: Attributes,
-    events: Iterable[Mapping[str, object]],
+    events: Sequence[Event],
     *,
     start_unix_nano: int | None,
     ranks: Mapping[str, int],
@@ -45,24 +39,21 @@ def derived(
     ``ranks`` are those of the columns that are filled already, ``text_of`` returns what such a column of texts holds.
     """
     found = _Found(ranks)
-    for key in KEYS & attributes.keys():
-        for reading in _OF_KEY.get(key, ()):
-            if found.takes(reading.column, reading.rank):
-                found.fill(reading.column, reading.rank, _read(reading, attributes[key], start_unix_nano))
-    said: dict[tuple[str, int], list[object]] = defaultdict(list)
-    prefaces: dict[Preface, object] = {}
-    for event in events:
-        own = event.get("attributes")
-        if isinstance(own, Mapping):
-            _read_event(str(event.get("name")), own, said, prefaces)
-    for (column, rank), messages in said.items():
-        if found.takes(column, rank):
-            found.fill(column, rank, as_text(messages))
-    prefaces |= {each: attributes[each.key] for each in _PREFACES if each.event is None and each.key in attributes}
-    for preface, instructions in prefaces.items():
-        if found.rank_of(preface.column) == preface.rank:
-            text = found.values.get(preface.column) or text_of(preface.column)
-            found.values[preface.column] = _with_preface(instructions, str(text)) or text
+    present = KEYS & attributes.keys()
+    for key in present:
+        value = _loaded(attributes[key])
+        for column, rank, read in _READERS.get(key, ()):
+            if found.takes(column, rank):
+                found.fill(column, rank, read(value, start_unix_nano))
+    if events:
+        _read_messages(found, events)
+    for preface in _PREFACES:
+        if found.rank_of(preface.column) != preface.rank:
+            continue
+        instructions = _instructions(preface, attributes, events)
+        if instructions:
+            text = str(found.values.get(preface.column) or text_of(preface.column))
+            found.values[preface.column] = _with_preface(instructions, text) or text
     return found.values
 
 
@@ -70,11 +61,12 @@ class _Found:
     """What fills columns so far, and at which rank."""
 
     def __init__(self, ranks: Mapping[str, int]) -> None:
-        self._ranks = dict(ranks)
+        self._before = ranks
+        self._ranks: dict[str, int] = {}
         self.values: dict[str, object] = {}
 
     def rank_of(self, column: str) -> int:
-        return self._ranks.get(column, _NO_RANK)
+        return self._ranks.get(column) or self._before.get(column, _NO_RANK)
 
     def takes(self, column: str, rank: int) -> bool:
         return rank < self.rank_of(column)
@@ -84,15 +76,17 @@ class _Found:
             self._ranks[column], self.values[column] = rank, value
 
 
-def _read_event(
-    name: str, attributes: Attributes, said: dict[tuple[str, int], list[object]], prefaces: dict[Preface, object]
-) -> None:
-    reading = _OF_EVENT.get(name)
-    if reading is not None and (message := _message(attributes, reading.role)):
-        said[reading.column, reading.rank].append(message)
-    for preface in _PREFACES:
-        if preface.event == name and preface.key in attributes:
-            prefaces.setdefault(preface, attributes[preface.key])
+def _read_messages(found: _Found, events: Sequence[Event]) -> None:
+    said: dict[tuple[str, int], list[object]] = defaultdict(list)
+    for event in events:
+        reading, attributes = _OF_EVENT.get(str(event.get("name"))), event.get("attributes")
+        if reading is not None and isinstance(attributes, Mapping):
+            message = _message(attributes, reading.role)
+            if message:
+                said[reading.column, reading.rank].append(message)
+    for (column, rank), messages in said.items():
+        if found.takes(column, rank):
+            found.fill(column, rank, as_text(messages))
 
 
 def _message(attributes: Attributes, role: str) -> dict[str, object] | None:
@@ -110,11 +104,17 @@ def _message(attributes: Attributes, role: str) -> dict[str, object] | None:
     return {"role": role, **said} if said else None
 
 
+def _instructions(preface: Preface, attributes: Attributes, events: Sequence[Event]) -> object:
+    """Return the first instructions that there are, read as JSON."""
+    if preface.event is None:
+        return _loaded(attributes.get(preface.key))
+    own = (event.get("attributes") for event in events if event.get("name") == preface.event)
+    return _loaded(next((each[preface.key] for each in own if isinstance(each, Mapping) and preface.key in each), None))
+
+
 def _with_preface(instructions: object, text: str) -> str | None:
-    """Return messages with the instructions before them; None where they have a system message, or there are none."""
-    instructions, messages = _loaded(instructions), _loaded(text)
-    if not instructions:
-        return None
+    """Return the messages with instructions before them; None where they begin with a system message of their own."""
+    messages = _loaded(text)
     if not isinstance(messages, list):
         messages = [{"role": "user", "parts": [{"type": "text", "content": text}]}]
     if messages and isinstance(messages[0], dict) and messages[0].get("role") == "system":
@@ -125,26 +125,14 @@ def _with_preface(instructions: object, text: str) -> str | None:
     return as_text([{"role": "system", "parts": parts}, *messages])
 
 
-def _read(reading: Member | Moment, value: object, start_unix_nano: int | None) -> object:
-    loaded = _loaded(value)
-    if isinstance(reading, Moment):
-        return _elapsed_ns(loaded, start_unix_nano)
-    if not reading.names:
-        return as_text(loaded)
-    if not isinstance(loaded, dict):
-        return None
-    read = as_cost if reading.column == "reported_cost" else as_count
-    sums = (_sum(loaded, name, read) for name in reading.names)
-    return next((total for total in sums if total is not None), None)
-
-
-def _sum(members: Mapping[str, object], names: str, read: Callable[[object], float | None]) -> float | None:
-    """Return the sum of the members that are numbers; None where there is none, or it is beyond bounds."""
-    exact = names.split("+")
-    beginnings = tuple(name[:-1] for name in exact if name.endswith("*"))
-    wanted = [value for name, value in members.items() if name in exact or name.startswith(beginnings)]
-    numbers = [number for value in wanted if (number := read(value)) is not None]
-    return read(sum(numbers)) if numbers else None
+def _loaded(value: object) -> object:
+    """Return what a text of JSON says; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
 
 
 def _elapsed_ns(value: object, start_unix_nano: int | None) -> int | None:
@@ -160,11 +148,50 @@ def _elapsed_ns(value: object, start_unix_nano: int | None) -> int | None:
     return elapsed if 0 <= elapsed <= COUNT_MAX else None
 
 
-def _loaded(value: object) -> object:
-    """Return what a text of JSON says; any other value as it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return value
+def _as_whole(value: object, _start_unix_nano: int | None) -> str | None:
+    return as_text(value)
+
+
+def _member_of(reading: Member) -> Read:
+    as_number = as_cost if reading.column == "reported_cost" else as_count
+    sums = [_sum_of(names, as_number) for names in reading.names]
+
+    def read(value: object, _start_unix_nano: int | None) -> float | None:
+        if not isinstance(value, dict):
+            return None
+        return next((total for total_of in sums if (total := total_of(value)) is not None), None)
+
+    return read
+
+
+def _sum_of(names: str, as_number: Callable[[object], float | None]) -> Callable[[Mapping[str, object]], float | None]:
+    """Return what sums the members that are numbers; it returns None where there is none, or too much."""
+    listed = names.split("+")
+    exact, beginnings = frozenset(listed), tuple(name[:-1] for name in listed if name.endswith("*"))
+
+    def total(members: Mapping[str, object]) -> float | None:
+        wanted = [value for name, value in members.items() if name in exact or name.startswith(beginnings)]
+        numbers = [number for value in wanted if (number := as_number(value)) is not None]
+        return as_number(sum(numbers)) if numbers else None
+
+    def only(members: Mapping[str, object]) -> float | None:
+        return as_number(members.get(names))
+
+    return total if beginnings or len(listed) > 1 else only
+
+
+def _reader(reading: Member | Moment) -> Read:
+    if isinstance(reading, Moment):
+        return _elapsed_ns
+    return _member_of(reading) if reading.names else _as_whole
+
+
+_READERS: dict[str, list[tuple[str, int, Read]]] = defaultdict(list)
+for _reading in READINGS:
+    if isinstance(_reading, Member | Moment):
+        _READERS[_reading.key].append((_reading.column, _reading.rank, _reader(_reading)))
+_OF_EVENT = {reading.event: reading for reading in readings(EventMessages)}
+_PREFACES = readings(Preface)
+
+KEYS = frozenset((*_READERS, *(preface.key for preface in _PREFACES if preface.event is None)))
+"""The attributes that are read here."""

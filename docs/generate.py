@@ -1,9 +1,10 @@
-"""Writes docs/configuration.md and docs/schema.md from the code: `make docs`. A test holds them to it."""
+"""Writes docs/configuration.md, schema.md and dialects.md from the code: `make docs`. A test holds them to it."""
 
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from docs.dialects import dialects
 from schemas.table import Table
 from schemas.tables import TABLES
 from server.settings import ServerSettings
@@ -83,3 +84,4 @@ def _table(table: Table) -> str:
 if __name__ == "__main__":
     (FOLDER / "configuration.md").write_text(configuration())
     (FOLDER / "schema.md").write_text(schema())
+    (FOLDER / "dialects.md").write_text(dialects())

@@ -2,7 +2,7 @@
 
 import re
 
-from schemas.dialects import DIALECTS, FAMILIES
+from schemas.dialects import DIALECTS, FAMILIES, READINGS, EventMessages, EventTime
 
 # The columns that are content as a whole.
 COLUMNS = ("input", "output", "tool_calls")
@@ -12,25 +12,24 @@ JSON_COLUMNS = ("attributes", "events")
 # Content that fills no column; the last groups are of libraries that have no dialect here.
 _KEYS = {
     *(source.key for dialect in DIALECTS for source in dialect.sources if source.column in COLUMNS),
+    *(
+        reading.key
+        for reading in READINGS
+        if not isinstance(reading, EventTime | EventMessages) and reading.column in COLUMNS
+    ),
     "fallom.raw.request",
     "fallom.raw.response",
-    "gen_ai.completion",
     "gen_ai.embeddings.input",
     "gen_ai.evaluation.explanation",
     "gen_ai.event.content",
-    "gen_ai.prompt",
     "gen_ai.retrieval.documents",
     "gen_ai.retrieval.query.text",
-    "gen_ai.system_instructions",
     "gen_ai.tool.call.arguments",
     "gen_ai.tool.call.result",
     "gen_ai.tool.definitions",
     "ai.prompt.format",
     "ai.prompt.tools",
     "ai.response.reasoning",
-    "ai.result.object",
-    "ai.result.text",
-    "ai.result.toolCalls",
     "ai.toolCall.args",
     "ai.toolCall.result",
     "ai.value",
@@ -43,21 +42,18 @@ _KEYS = {
     "reranker.query",
     "retrieval.documents",
     "tool.parameters",
-    "all_messages_events",
-    "final_result",
-    "pydantic_ai.all_messages",
     "tool_arguments",
     "tool_response",
     "gcp.vertex.agent.llm_request",
     "gcp.vertex.agent.llm_response",
     "gcp.vertex.agent.tool_call_args",
     "gcp.vertex.agent.tool_response",
-    "langfuse.observation.input",
-    "langfuse.observation.output",
+    "ai.response.files",
+    "ai.toolCall.output",
     "langfuse.trace.input",
     "langfuse.trace.output",
-    "mlflow.spanInputs",
-    "mlflow.spanOutputs",
+    "mlflow.traceInputs",
+    "mlflow.traceOutputs",
 }
 _PREFIXES = {
     *(family.prefix for family in FAMILIES if family.column in COLUMNS),

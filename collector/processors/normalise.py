@@ -2,8 +2,8 @@
 
 The rules: what the client reported stays. A span that names a model and no operation is an ``llm`` call. Leaf calls are
 the operations of INFERENCE_OPERATIONS, whatever their case, and those that end like Vercel's leaf spans. A provider is
-told from the model's name (the one that answered, else the one that was asked for). A time to the first token, or a
-``.doStream`` span, shows a stream; nothing shows that there was none.
+told from the address that was called, else from the model's name (the one that answered, else the one that was asked
+for). A time to the first token, or a ``.doStream`` span, shows a stream; nothing shows that there was none.
 """
 
 import numpy as np
@@ -11,39 +11,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.processors.columns import Booleans, Coded, validity, with_columns
+from collector.processors.provider import inferred
 
 # Leaf calls to a model. Agents, chains and the wrappers around them repeat their children's usage.
 INFERENCE_OPERATIONS = frozenset(
     (
         "llm",
         "chat",
+        "chat_model",
         "completion",
         "text_completion",
         "generate_content",
         "generation",
+        # Mastra's; its steps, chunks and inferences are parts of it.
+        "llm_generation",
+        "model_generation",
         "embedding",
         "embeddings",
         "rerank",
         "reranker",
     )
 )
-INFERENCE_SUFFIXES = (".dogenerate", ".dostream", ".doembed")
-# What a model's name says of who serves it, where nothing else does.
-PROVIDER_PREFIXES = (
-    ("gpt-", "openai"),
-    ("chatgpt-", "openai"),
-    ("o1", "openai"),
-    ("o3", "openai"),
-    ("o4", "openai"),
-    ("text-embedding-", "openai"),
-    ("claude-", "anthropic"),
-    ("gemini-", "google"),
-    ("models/gemini-", "google"),
-    ("mistral-", "mistral"),
-    ("command-", "cohere"),
-    ("deepseek-", "deepseek"),
-    ("grok-", "x-ai"),
-)
+INFERENCE_SUFFIXES = (".dogenerate", ".dostream", ".doembed", ".dorerank")
 _STREAM_SUFFIX = ".doStream"
 
 
@@ -76,19 +65,12 @@ def _provider(spans: pa.RecordBatch, has_model: Booleans) -> pa.Array | None:
     rows = np.flatnonzero(has_model & ~validity(provider))
     if not len(rows):
         return None
-    picked = pa.array(rows)
-    model = Coded.of(pc.coalesce(spans["response_model"].take(picked), spans["request_model"].take(picked)))
-    providers = [_provider_of(text) for text in model.texts]
+    providers = inferred(spans, rows)
     if not any(providers):
         return None
-    # The last of the choices is for the other rows.
-    codes = np.full(spans.num_rows, len(providers))
-    codes[rows] = model.codes
-    return _else(provider, Coded(model.texts, codes).take([*providers, None]))
-
-
-def _provider_of(model: str | None) -> str | None:
-    return next((provider for prefix, provider in PROVIDER_PREFIXES if model and model.startswith(prefix)), None)
+    found = np.full(spans.num_rows, None, object)
+    found[rows] = providers
+    return _else(provider, pa.array(found, pa.string()))
 
 
 def _is_streaming(spans: pa.RecordBatch, operation: Coded) -> pa.Array | None:

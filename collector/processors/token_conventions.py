@@ -1,8 +1,9 @@
 """How libraries count tokens: whether the input they report leaves out the cache's, the output those of reasoning.
 
 OpenTelemetry's conventions include both, and so do OpenLLMetry, OpenInference, Pydantic AI, LangChain and the AI SDK
-from version 6 on. What follows was read from the sources of those that pass on what a provider's API says: Anthropic
-and Bedrock count the cache beside the input, Google counts thoughts beside the candidates.
+from version 6 on; Langfuse's parts are disjoint, and its dialect's table sums them. What follows was read from the
+sources of those that pass on what a provider's API says: Anthropic and Bedrock count the cache beside the input, Google
+counts thoughts beside the candidates.
 """
 
 from dataclasses import dataclass
@@ -34,8 +35,6 @@ _STATED = {
 _DETAILS = r'"ai\.usage\.(?:inputTokenDetails\.noCacheTokens|outputTokenDetails\.textTokens)"'
 # Mastra's exporter passed on what version 5 of the AI SDK said, under this key.
 _MASTRA_BEFORE_1 = r'"gen_ai\.usage\.cached_input_tokens"'
-# Langfuse's own words for counts are disjoint; a provider's words, passed on, are the provider's.
-_LANGFUSE_WORDS = r'"langfuse\.observation\.usage_details":"[^}]*\\"(?:input|output)\\"'
 
 
 def convention_of(stated: str | None, scope: str | None, provider: str | None) -> Convention:
@@ -53,8 +52,6 @@ def convention_of(stated: str | None, scope: str | None, provider: str | None) -
         return Convention(passed_on.cache_apart, passed_on.reasoning_apart, only_with=_MASTRA_BEFORE_1)
     if scope in ("ai", "fallom", "mastra"):
         return Convention(passed_on.cache_apart, passed_on.reasoning_apart, not_with=_DETAILS)
-    if scope.startswith("langfuse"):
-        return Convention(cache_apart=True, reasoning_apart=True, only_with=_LANGFUSE_WORDS)
     if scope.startswith(("openlit", "mlflow")):
         return passed_on
     return ALL_INCLUDED

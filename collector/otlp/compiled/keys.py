@@ -36,7 +36,8 @@ class Keys:
     """The dialects as arrays. ``columns`` are the columns that attributes can fill, in the schema's order.
 
     By column: ``kinds`` (TEXT, COUNT, COST, FLAG). By scope and key: ``column`` (-1: none) and ``rank``; by key:
-    ``scale``, ``where`` (its condition; -1: none) and ``hint`` (a row of ``hint_rank``; -1: none); by family:
+    ``scale``, ``where`` (its condition; -1: none) with ``where_column`` (what it fills then, ``column`` being -1) and
+    ``hint`` (a row of ``hint_rank``; -1: none), which only keys without a column have; by family:
     ``family_column`` and ``family_rank``. Key k's bytes are ``data[starts[k]:starts[k + 1]]``; the families' prefixes
     follow the keys. ``names`` holds, for each column, then for each key, then for each family, its JSON text:
     ``"column":``, ``"key"``; these begin at ``name_starts``.
@@ -58,6 +59,7 @@ class Keys:
     names: NDArray[np.uint8]
     name_starts: NDArray[np.int64]
     where: NDArray[np.int64]
+    where_column: NDArray[np.int64]
     where_key: NDArray[np.int64]
     where_data: NDArray[np.uint8]
     where_starts: NDArray[np.int64]
@@ -98,13 +100,17 @@ def _load() -> Keys:
     column = np.full((len(SCOPES), len(keys)), -1, np.int64)
     rank = np.full((len(SCOPES), len(keys)), NO_RANK, np.int64)
     scale = np.ones(len(keys))
-    where = np.full(len(keys), -1, np.int64)
+    where, where_column = np.full((2, len(keys)), -1, np.int64)
     for scope, found in enumerate(by_scope):
         for index, key in enumerate(keys):
             for source in found.get(key, ()):
-                column[scope, index], rank[scope, index] = place[source.column], source.rank
+                rank[scope, index] = source.rank
                 scale[index] = source.scale
-                where[index] = conditions.index(source.where) if source.where else -1
+                if source.where:
+                    # Looked at apart from the others, so that these cost nothing more.
+                    where[index], where_column[index] = conditions.index(source.where), place[source.column]
+                else:
+                    column[scope, index] = place[source.column]
     where_data, where_starts = _joined([text.encode() for _, text in conditions])
     data, starts = _joined([key.encode() for key in keys] + [family.prefix.encode() for family in FAMILIES])
     names, name_starts = _joined(
@@ -126,6 +132,7 @@ def _load() -> Keys:
         names=names,
         name_starts=name_starts,
         where=where,
+        where_column=where_column,
         where_key=np.array([ids[key] for key, _ in conditions], np.int64),
         where_data=where_data,
         where_starts=where_starts,

@@ -63,7 +63,7 @@ FINISH_REASON = KEYS.columns.index("finish_reason")
 # Compiled as constants.
 _COLUMN, _RANK, _SCALE, _KINDS = KEYS.column, KEYS.rank, KEYS.scale, KEYS.kinds
 _FAMILY_COLUMN, _FAMILY_RANK = KEYS.family_column, KEYS.family_rank
-_WHERE, _WHERE_KEY = KEYS.where, KEYS.where_key
+_WHERE, _WHERE_COLUMN, _WHERE_KEY = KEYS.where, KEYS.where_column, KEYS.where_key
 _HINT, _HINT_RANK = KEYS.hint, KEYS.hint_rank
 
 # A row of the winners' table: by column, the lowest rank at which ``collector.derive`` may fill it. Behind it, whether
@@ -371,11 +371,13 @@ def promote(buf, made, cursor, pairs, count, best, scope, headers, first_header,
         key = pairs[row, ID]
         if key < 0:
             continue
-        if _HINT[key] >= 0:
-            take_hint(best, _HINT[key])
         column = _COLUMN[scope, key]
-        if column < 0 or (_WHERE[key] >= 0 and not _holds(buf, pairs, count, _WHERE[key])):
-            continue
+        if column < 0:
+            if _HINT[key] >= 0:
+                take_hint(best, _HINT[key])
+            if _WHERE[key] < 0 or not _holds(buf, pairs, count, _WHERE[key]):
+                continue
+            column = _WHERE_COLUMN[key]
         o = consider(
             best, column, _RANK[scope, key], _KINDS[column], _SCALE[key],
             CONVERTED if family >= 0 else row, buf, made, o, pairs[row, KIND], pairs[row, A], pairs[row, B],

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from collector_inputs import batch, sent_attributes
+from collector_inputs import batch, sent_attributes, span_row
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -158,18 +158,20 @@ def test_mastra_s_key_tells_whether_it_passes_on_what_a_provider_counts(key: str
 
 
 @pytest.mark.parametrize(
-    ("usage", "rule"),
+    "usage",
     [
-        ({"input": 100, "output": 9, "input_cache_read": 8}, BOTH_APART),
-        ({"prompt_tokens": 100, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 8}}, INCLUDED),
+        {"input": 100, "input_cache_read": 8, "output": 5, "output_reasoning_tokens": 4, "total": 117},
+        {"input_tokens": 100, "cache_read_input_tokens": 8, "output_tokens": 5, "output_reasoning_tokens": 4},
     ],
 )
-def test_langfuse_s_own_words_are_disjoint_and_a_provider_s_are_the_provider_s(usage: object, rule: str) -> None:
+def test_langfuse_s_disjoint_parts_are_summed_once(usage: object) -> None:
     attributes = {"langfuse.observation.usage_details": orjson.dumps(usage).decode()}
 
-    row = split(scope_name="langfuse-sdk", attributes=orjson.dumps(attributes).decode(), **counts(100, 9, 8, None, 4))
+    row = split(**span_row(attributes, scope_name="langfuse-sdk"))
 
-    assert row["token_rule"] == rule
+    assert (row["input_tokens"], row["uncached_input_tokens"], row["cache_read_tokens"]) == (108, 100, 8)
+    assert (row["output_tokens"], row["visible_output_tokens"], row["reasoning_tokens"]) == (9, 5, 4)
+    assert (row["total_tokens"], row["token_rule"]) == (117, INCLUDED)
 
 
 @pytest.mark.parametrize("rule", TOKEN_RULES)
