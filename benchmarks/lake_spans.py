@@ -1,8 +1,8 @@
 """Generates a lake of spans, sessions and exposures through our own code, as it lies on disk when it is at rest.
 
-Theory of operation. A trace is an agent's turn: the root, then in turn calls to a model and runs of tools. A session has
-some traces within an hour, and belongs to one config. Days are generated one by one: all values of a chunk of rows are
-numpy arrays, texts are windows of one corpus of prose (``benchmarks/spans.py``), so that a million spans take seconds.
+Theory of operation. A trace is an agent's turn: the root, then in turn calls to a model and runs of tools. A session
+has some traces within an hour, and belongs to one config. Days are generated one by one: all values of a chunk of rows
+are numpy arrays, texts are windows of one corpus of prose (``benchmarks/spans.py``): a million spans take seconds.
 
 Files have the sizes and the row groups that commits and compaction leave: a file a day up to ``FULL_BYTES``, in which
 each row group is what came in some hours, sorted by config and session.
@@ -48,6 +48,7 @@ MODELS = (
     ("openai", "gpt-4.1", 2e-6, 8e-6),
 )
 TOOLS = ("search_orders", "refund", "weather", "lookup_customer")
+TIERS = ("free", "pro", "max")
 TAGS = ("beta", "web", "mobile", "internal")
 ERRORS = ("RateLimitError", "APITimeoutError", "BadRequestError")
 _AGENT, _MODEL, _TOOL = range(3)
@@ -234,7 +235,9 @@ class _Day:
             "input": _where(_messages(generator, count, "user", INPUT_BYTES), is_model),
             "output": _where(_messages(generator, count, "assistant", OUTPUT_BYTES), is_model),
             "tags": pa.array([[TAGS[number % 4]] for number in session], pa.list_(pa.string())),
-            "metadata": np.array([f'{{"tier":"{tier}","region":"eu"}}' for tier in ("free", "pro", "max")])[session % 3],
+            "metadata": np.array([f'{{"tier":"{tier}","region":"eu"}}' for tier in ("free", "pro", "max")])[
+                session % 3
+            ],
             "attributes": pa.array([f'{{"gen_ai.response.id":"chatcmpl-{number}"}}' for number in microseconds]),
             "promoted": np.full(count, '{"config_key":"fallom.config_key","session_id":"fallom.session_id"}'),
             "resource_attributes": np.full(count, '{"service.name":"benchmark"}'),

@@ -171,18 +171,19 @@ class DuckDBEngine:
 
     def _define_files(self, session: QuerySession, table: Table, within: Range | None) -> None:
         """Make the table's name a view over its files, read natively, and its hot rows."""
-        taken = session.taken(table)
-        view = taken if within is None else replace(taken, files=covering(taken, within), statistics=())
+        view = session.taken(table)
+        files = set(view.files if within is None else covering(view, within))
         columns = ", ".join(table.schema.names)
         sources = []
-        if view.hot.num_rows or not view.files:
+        if view.hot.num_rows or not files:
             session.connection.register(f"hot_{table.name}", view.hot)
             sources.append(f"SELECT {columns} FROM hot_{table.name}")  # noqa: S608 - names from the schema
         partition = ", hive_partitioning = true, hive_types = {'date': DATE}" if table.partition_by else ""
         for names, paths in self._columns.alike(view):
-            files = ", ".join(_quoted(path) for path in paths)
+            listed = ", ".join(_quoted(path) for path in paths if path in files)
             found = ", ".join(name if name in names else f"NULL AS {name}" for name in table.schema.names)
-            sources.append(f"SELECT {found} FROM read_parquet([{files}]{partition})")  # noqa: S608 - paths are quoted
+            if listed:
+                sources.append(f"SELECT {found} FROM read_parquet([{listed}]{partition})")  # noqa: S608 - paths are quoted
         condition = "true" if session.project is None else f"project = {_quoted(session.project)}"
         if within is not None:
             condition += within.condition
