@@ -20,6 +20,11 @@ from storage.registry.registry import Registry
 
 HEARTBEAT_S = 10.0
 RETRY_MS = 2_000
+_EXAMPLE = """id: 1763754600000000-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331
+event: span
+data: {"name": "chat gpt-4o", "status": "ok"}
+
+"""
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: `span` with a span as JSON, `dropped` with how many did not fit, `end`. It "
@@ -27,7 +32,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
         "content": {
             "text/event-stream": {
                 "schema": {"type": "string"},
-                "example": 'id: 1763754600000000-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331\nevent: span\ndata: {"name": "chat gpt-4o", "status": "ok"}\n\n',
+                "example": _EXAMPLE,
             }
         },
     }
@@ -51,7 +56,7 @@ def router(feed: LiveFeed, registry: Registry, identifier: Callable[[str, str], 
         caller: Annotated[str, Depends(project)],
         last_event_id: Annotated[
             str | None,
-            Header(max_length=200, description="The last event that was seen: what came since is told first."),
+            Header(max_length=200, description="The last event seen: what came since is told first."),
         ] = None,
     ) -> StreamingResponse:
         """Tell the project's spans, as they are asked for, as soon as they are on disk."""
@@ -83,6 +88,7 @@ async def _told(feed: LiveFeed, caller: str, condition: Condition, after: Positi
         yield f"retry: {RETRY_MS}\n\n".encode()
         if after is not None:
             yield await _replayed(feed, listener)
+            listener.leave_out_told()
         while not listener.is_ended:
             events, dropped = await listener.take(HEARTBEAT_S)
             # First what is missing: it lies before what follows.

@@ -98,6 +98,10 @@ class Listener:
         self._dropped = 0
         return events, dropped
 
+    def leave_out_told(self) -> None:
+        """Leave out what has come meanwhile and was told already."""
+        self._waiting = deque(event for event in self._waiting if event.position > self.after)
+
     @property
     def is_ended(self) -> bool:
         """Whether nothing more will come."""
@@ -165,21 +169,22 @@ class LiveFeed:
                 self._listeners.discard(listener)
 
     def replay(self, listener: Listener) -> tuple[list[Event], bool]:
-        """Return what came since the listener's position, oldest first, and whether there was more than is kept for it."""
+        """Return what came since the listener's position, oldest first, and whether there is more than is told."""
         received_us = listener.after[0]
         with self._engine.session(listener.project) as session:
             session.narrow(SPANS, "received_at", moment(received_us), None)
-            rows = session.query(
-                f"SELECT {_COLUMNS} FROM spans WHERE (received_at, trace_id, span_id) > ($received_at, $trace_id, $span_id)"  # noqa: S608 - columns and conditions of ours; values are parameters
-                f"{_and(listener.condition)} ORDER BY {_ORDER} LIMIT $limit",
-                {
-                    **listener.condition.parameters,
-                    "received_at": moment(received_us),
-                    "trace_id": listener.after[1],
-                    "span_id": listener.after[2],
-                    "limit": REPLAYED_MAX + 1,
-                },
+            # Columns and conditions are ours; values are parameters.
+            statement = (
+                f"SELECT {_COLUMNS} FROM spans WHERE (received_at, trace_id, span_id) > "  # noqa: S608
+                f"($received_at, $trace_id, $span_id){_and(listener.condition)} ORDER BY {_ORDER} LIMIT $limit"
             )
+            place = {
+                "received_at": moment(received_us),
+                "trace_id": listener.after[1],
+                "span_id": listener.after[2],
+                "limit": REPLAYED_MAX + 1,
+            }
+            rows = session.query(statement, {**listener.condition.parameters, **place})
         events = [_event(row) for row in rows.slice(0, REPLAYED_MAX).to_pylist()]
         if events:
             listener.after = events[-1].position

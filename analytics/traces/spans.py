@@ -25,7 +25,7 @@ _INTERNAL_COLUMNS = ("project", "date", "content_hash", "is_cut")
 
 def span_of(row: Mapping[str, object]) -> dict[str, Any]:
     """Return a stored span as it is answered, ``phases`` as they are stored, else from the time to first token."""
-    span = {name: json_value(value) for name, value in row.items() if name not in _INTERNAL_COLUMNS}
+    span: dict[str, Any] = {name: json_value(value) for name, value in row.items() if name not in _INTERNAL_COLUMNS}
     for name in JSON_COLUMNS:
         span[name] = _parsed(span[name])
     span["attributes"] = attributes_as_sent(span, span.pop("promoted"), span["attributes"])

@@ -39,7 +39,7 @@ def trace_of(engine: DuckDBEngine, project: str, trace_id: str) -> dict[str, Any
 
 
 def _rows(session: QuerySession, trace_id: str) -> list[dict[str, Any]]:
-    named = {"trace_id": trace_id}
+    named: dict[str, object] = {"trace_id": trace_id}
     (extent,) = session.query(sql.load("trace_extent"), named).to_pylist()
     if not extent["spans"]:
         return []
