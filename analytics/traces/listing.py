@@ -41,14 +41,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The column of times holds no more.
 US_MAX = 2**63 // 1000
 _NO_KEY = ""
-COST = "sum(round(least(greatest(cost, 0), 1e6) * 1e12)::BIGINT) FILTER (is_inference)"
-_TOKENS = "sum(least(greatest(total_tokens, 0), 1_000_000_000_000)) FILTER (is_inference)"
+# least() and greatest() pass over NULL: what is not known must not become a bound.
+COST = "sum(round(least(greatest(cost, 0), 1e6) * 1e12)::BIGINT) FILTER (is_inference AND cost IS NOT NULL)"
+_TOKENS = "sum(least(greatest(total_tokens, 0), 1_000_000_000_000)) FILTER (is_inference AND total_tokens IS NOT NULL)"
 _GREATEST = 2**63 - 2
 _VALUES = {
     "time": "start_us",
     "duration": "end_us - start_us",
-    "cost": f"least(cost_pico, {_GREATEST})",
-    "tokens": f"least(tokens, {_GREATEST})",
+    "cost": f"CASE WHEN cost_pico IS NOT NULL THEN least(cost_pico, {_GREATEST}) END",
+    "tokens": f"CASE WHEN tokens IS NOT NULL THEN least(tokens, {_GREATEST}) END",
 }
 
 

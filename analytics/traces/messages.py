@@ -46,7 +46,11 @@ def messages_of(text: str | None, role: str) -> list[Message] | None:
     """Return the messages of a column of content; ``role`` is whose they are where they don't say. None for NULL."""
     if text is None:
         return None
-    return _messages(_parsed(text), role, 0)
+    try:
+        return _messages(_parsed(text), role, 0)
+    except TypeError:
+        # What is nested deeper than JSON is written here is shown as it came.
+        return [_message(role, text)]
 
 
 def input_preview(text: str | None) -> str | None:

@@ -20,6 +20,8 @@ JSON_COLUMNS = (
     "tool_calls",
     "phases",
 )
+# An answer may be nested 254 deep, and what a column holds stands some levels down.
+_SURELY_SHALLOW = 240
 _INTERNAL_COLUMNS = ("project", "date", "content_hash", "is_cut")
 
 
@@ -40,10 +42,13 @@ def _parsed(text: object) -> Any:
     if not isinstance(text, str):
         return None
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        # It was masked, or removed after its time.
+        parsed = orjson.loads(text)
+        if text.count("{") + text.count("[") > _SURELY_SHALLOW:
+            orjson.dumps([[[[[[[[parsed]]]]]]]])
+    except (orjson.JSONDecodeError, TypeError):
+        # It was masked, or removed after its time; or it is nested deeper than an answer can be.
         return text
+    return parsed
 
 
 def _phases(span: Mapping[str, Any]) -> list[dict[str, object]] | None:
