@@ -77,6 +77,16 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class _Matched:
+    """A table of keys, how many they are, and when their spans began."""
+
+    name: str
+    count: int
+    start_us: int
+    last_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The summaries of a page's groups in their order, and where the next page begins."""
 
@@ -150,6 +160,7 @@ class _Finder:
         self._session = session
         self._listing = listing
         self._as_of = as_of
+        self._matches = 0
         self.reached: Cursor | None = None
 
     def by_sums(self, after: Cursor | None) -> tuple[list[Key], bool]:
@@ -241,15 +252,21 @@ class _Finder:
         if from_us >= to_us:
             return []
         groups = group_condition(listing.wanted)
-        # A span that matches may lie after the window in which its group begins.
-        narrow(self._session, from_us, to_us - 1, APART if listing.spans else apart)
+        matched = self._matched(from_us, to_us) if listing.spans else None
+        if matched is not None and not matched.count:
+            return []
+        if matched is None:
+            narrow(self._session, from_us, to_us - 1, apart)
+        else:
+            # What matches lies in a part of the time, and so does all that belongs to it.
+            narrow(self._session, max(from_us, matched.start_us), min(to_us - 1, matched.last_us), APART)
         sign, direction = ("<", "DESC") if listing.is_descending else (">", "ASC")
         needs_cost = listing.wanted.sort == "cost" or "cost_pico" in groups.sql
         statement = sql.load("listed_keys").format(
             key=listing.kind.column,
             cost=COST if needs_cost else "NULL",
             tokens=_TOKENS if listing.wanted.sort == "tokens" else "NULL",
-            matching=matching(listing),
+            matching=f"AND {listing.kind.column} IN (SELECT key FROM {matched.name})" if matched else "",  # noqa: S608 - names of ours
             value=_VALUES[listing.wanted.sort],
             # What is not known comes last.
             unknown="-1" if listing.is_descending else str(2**63 - 1),
@@ -258,7 +275,6 @@ class _Finder:
             direction=direction,
         )
         parameters = {
-            **listing.spans.parameters,
             **groups.parameters,
             "as_of": self._as_of,
             "sums_before": moment(min(to_us + apart // _US, US_MAX - 1)),
@@ -269,6 +285,21 @@ class _Finder:
             "limit": limit,
         }
         return [Key(**row) for row in self._session.query(statement, parameters).to_pylist()]
+
+    def _matched(self, from_us: int, to_us: int) -> _Matched:
+        """Keep the keys of the groups that have a span as it is asked for, which may begin in the time."""
+        listing = self._listing
+        # Such a span may lie after the window in which its group begins.
+        narrow(self._session, from_us, to_us - 1, APART)
+        self._matches += 1
+        name = f"matched_{self._matches}"
+        statement = sql.load("listed_matches").format(key=listing.kind.column, condition=listing.spans.sql)
+        self._session.keep(name, statement, {**listing.spans.parameters, "as_of": self._as_of})
+        (extent,) = self._session.query_with(
+            {},
+            f"SELECT count(*) AS count, min(start_us) AS start_us, max(last_us) AS last_us FROM {name}",  # noqa: S608 - a name of ours
+        ).to_pylist()
+        return _Matched(name, **extent)
 
 
 def clusters(keys: Sequence[Key]) -> list[list[Key]]:

@@ -23,6 +23,7 @@ from storage.engines.answer_limits import Answer
 from storage.engines.file_columns import FileColumns
 from storage.engines.file_ranges import Range, covering, ranges_of
 from storage.engines.sandbox.request import Limits
+from storage.engines.trace_places import TracePlaces
 from storage.engines.user_statements import UserStatements
 from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
 from storage.hot import HotRows, View
@@ -40,7 +41,7 @@ class QuerySession:
 
     connection: duckdb.DuckDBPyConnection
     project: str | None
-    define: Callable[["QuerySession", Table, Range | None], None]
+    define: Callable[["QuerySession", Table, Range | frozenset[str] | None], None]
     view: Callable[[Table], View]
     _defined: set[str] = field(default_factory=set)
     _views: dict[str, View] = field(default_factory=dict)
@@ -81,6 +82,11 @@ class QuerySession:
         None means that there is no bound.
         """
         self.define(self, table, Range(column, least, greatest))
+        self._defined.add(table.name)
+
+    def only(self, table: Table, files: frozenset[str]) -> None:
+        """Let the table's name mean, from now on, the rows of these files of it, and the hot ones."""
+        self.define(self, table, files)
         self._defined.add(table.name)
 
     def query_with(
@@ -130,12 +136,14 @@ class DuckDBEngine:
     def __init__(self, lake: Lake, hot: HotRows, *, memory_limit: str = "2GB", threads: int = 2) -> None:
         self._hot = hot
         self._columns = FileColumns()
+        self.trace_places = TracePlaces()
         self._trusted = _database(memory_limit, threads, readable=lake.directory)
         self.users = UserStatements(lake.directory, self._view)
 
     def close(self) -> None:
         """Stop users' statements, end the database; safe twice."""
         self.users.close()
+        self.trace_places.close()
         self._trusted.close()
 
     def interrupt(self) -> None:
@@ -169,10 +177,10 @@ class DuckDBEngine:
         view = self._hot.view(SESSION_ROLLUP, logged=SPANS)
         return replace(view, table=table, hot=session_rollup(view.hot))
 
-    def _define_files(self, session: QuerySession, table: Table, within: Range | None) -> None:
+    def _define_files(self, session: QuerySession, table: Table, within: Range | frozenset[str] | None) -> None:
         """Make the table's name a view over its files, read natively, and its hot rows."""
         view = session.taken(table)
-        files = set(view.files if within is None else covering(view, within))
+        files = within if isinstance(within, frozenset) else set(covering(view, within) if within else view.files)
         columns = ", ".join(table.schema.names)
         sources = []
         if view.hot.num_rows or not files:
@@ -185,7 +193,7 @@ class DuckDBEngine:
             if listed:
                 sources.append(f"SELECT {found} FROM read_parquet([{listed}]{partition})")  # noqa: S608 - paths are quoted
         condition = "true" if session.project is None else f"project = {_quoted(session.project)}"
-        if within is not None:
+        if isinstance(within, Range):
             condition += within.condition
         union = " UNION ALL ".join(sources)
         session.connection.execute(

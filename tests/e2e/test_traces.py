@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import secrets
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -193,6 +194,7 @@ def test_what_is_unknown_is_not_found(shared_server: ServerProcess) -> None:
 
 def test_a_project_sees_its_own_alone(server: ServerProcess) -> None:
     keys = {project: {"X-API-Key": create_key(server.data_dir, project, "admin")} for project in ("a", "b")}
+    ingest = {"X-API-Key": create_key(server.data_dir, "a", "ingest")}
     time.sleep(2.5)
     trace = call("secret-session", [], "secret")
     with http_client(server.url) as client:
@@ -203,7 +205,6 @@ def test_a_project_sees_its_own_alone(server: ServerProcess) -> None:
         assert client.get("/sessions/secret-session", headers=keys["b"]).status_code == 404
         assert client.get(f"/traces/{trace['trace_id']}", headers=keys["b"]).status_code == 404
         assert client.get("/traces").status_code == 401
-        ingest = {"X-API-Key": create_key(server.data_dir, "a", "ingest")}
         for path in ("/traces", "/traces/live", "/sessions", "/sessions/s"):
             assert client.get(path, headers=ingest).status_code == 403, path
 
@@ -217,6 +218,7 @@ class Tail:
         self._client = httpx.Client(base_url=url, timeout=30)
         self._options = options
         self._ready = threading.Event()
+        self._socket: socket.socket | None = None
         self.status = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -229,6 +231,7 @@ class Tail:
         try:
             with self._client.stream("GET", "/traces/live", **self._options) as answer:
                 self.status = answer.status_code
+                self._socket = answer.extensions["network_stream"].get_extra_info("socket")
                 fields: dict[str, str] = {}
                 for line in answer.iter_lines():
                     self._ready.set()
@@ -252,7 +255,10 @@ class Tail:
         return self.events
 
     def stop(self) -> None:
-        self._client.close()
+        # Another thread reads it: to close it there would wait for what comes next.
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
