@@ -81,12 +81,14 @@ class QuerySession:
 
         None means that there is no bound.
         """
-        self.define(self, table, Range(column, least, greatest))
+        with _errors():
+            self.define(self, table, Range(column, least, greatest))
         self._defined.add(table.name)
 
     def only(self, table: Table, files: frozenset[str]) -> None:
         """Let the table's name mean, from now on, the rows of these files of it, and the hot ones."""
-        self.define(self, table, files)
+        with _errors():
+            self.define(self, table, files)
         self._defined.add(table.name)
 
     def query_with(

@@ -18,6 +18,8 @@ from client_messages import exposure, flat_trace, http_client, metrics
 from keyed_server import create_key
 from server_process import ServerProcess
 
+from schemas.api.traces import Session, SessionPage, Trace, TracePage
+
 pytestmark = pytest.mark.e2e
 
 KEY = "agent"
@@ -56,6 +58,7 @@ def test_a_trace_is_listed_with_what_it_comes_to(shared_server: ServerProcess) -
     status, page = shared_server.get("/traces?session=listed")
 
     assert status == 200, page
+    assert TracePage.model_validate(page).model_dump() == page
     (row,) = page["traces"]
     assert (row["trace_id"], row["span_id"], row["name"], row["operation"]) == (trace_id, root, "turn", "agent")
     assert (row["spans"], row["calls"], row["errors"]) == (2, 1, 0)
@@ -129,6 +132,7 @@ def test_a_trace_is_a_tree_with_its_phases_and_critical_path(shared_server: Serv
 
     _, trace = shared_server.get(f"/traces/{trace_id}")
 
+    assert Trace.model_validate(trace).model_dump() == trace
     by_id = {span["span_id"]: span for span in trace["spans"]}
     assert trace["roots"] == [root]
     assert set(by_id[root]["children"]) == {slow["span_id"], quick["span_id"]}
@@ -171,6 +175,7 @@ def test_a_session_is_a_conversation(shared_server: ServerProcess) -> None:
     status, session = shared_server.get("/sessions/talk/1")
 
     assert status == 200, session
+    assert Session.model_validate(session).model_dump() == session
     assert [(turn["role"], turn["content"]) for turn in session["turns"]] == [
         ("user", "Hi"), ("assistant", "Hello"), ("user", "Bye"), ("assistant", "See you"),
     ]  # fmt: skip
@@ -181,6 +186,7 @@ def test_a_session_is_a_conversation(shared_server: ServerProcess) -> None:
     assert (session["summary"]["calls"], session["summary"]["traces"]) == (2, 2)
     assert session["summary"]["cost"] == pytest.approx(sum(found["cost"] for found in session["calls"]))
     _, listed = shared_server.get("/sessions?session=talk/1")
+    assert SessionPage.model_validate(listed).model_dump() == listed
     assert listed["sessions"] == [session["summary"]]
     _, of_variant = shared_server.get(f"/sessions?config={KEY}&variant=new")
     assert [row["session_id"] for row in of_variant["sessions"]] == ["talk/1"]
