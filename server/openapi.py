@@ -34,5 +34,8 @@ def _with_beside(described: dict[str, Any]) -> dict[str, Any]:
         **described,
         "security": beside["security"],
         "components": components,
-        "paths": {**beside["paths"], **described["paths"]},
+        "paths": {
+            path: {**beside["paths"].get(path, {}), **described["paths"].get(path, {})}
+            for path in {**beside["paths"], **described["paths"]}
+        },
     }

@@ -19,6 +19,7 @@ from analytics.api import (
     errors,
     evaluations,
     experiments,
+    live,
     management,
     ofrep,
     registry,
@@ -28,6 +29,7 @@ from analytics.api import (
 )
 from analytics.api.managed import PATHS
 from analytics.experiments.session_labels import session_labels
+from analytics.traces.live import LiveFeed
 from collector import debug, prometheus
 from collector.admission import Admission
 from collector.decoders import decoders
@@ -57,7 +59,7 @@ from server.kept import recent_others
 from server.key_guard import KeyGuard
 from server.key_ring import BUSY_TIMEOUT_MS, KeyRing
 from server.openapi import describe_all
-from server.privacy import privacy_of
+from server.privacy import identifier, privacy_of
 from server.readiness import Readiness
 from server.recorder import ExposureRecorder
 from server.registry_place import registry_url_of
@@ -125,6 +127,8 @@ class Parts:
             recent_spans=lambda: recent_spans(self.engine, settings.dedup_window_spans),
             recent_others=recent_others(self.engine, settings),
         )
+        self.live = LiveFeed(self.engine)
+        self.exporter.on_stored = self.live.offer
         self.upkeep = Upkeep(
             lake,
             retention_days=settings.retention_days,
@@ -229,6 +233,7 @@ class Parts:
         """Answer what was taken, commit it, close; each step is taken, whatever befalls the others."""
         steps = (
             self.readiness.stop,
+            self.live.close,
             self.pipeline.stop,
             self.upkeep.stop,
             self.exporter.stop,
@@ -263,7 +268,9 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(assign.router(parts.configs, parts.record))
     app.include_router(ofrep.router(parts.configs, parts.record))
     app.include_router(experiments.router(parts.engine, parts.registry))
-    app.include_router(traces.router(parts.engine))
+    # Before the paths of traces, of which one has a trace's id where this one has its name.
+    app.include_router(live.router(parts.live, parts.registry, partial(identifier, parts.privacy)))
+    app.include_router(traces.router(parts.engine, parts.registry, partial(identifier, parts.privacy)))
     bodies = BodyReader(settings.body_bytes_max)
     upload = evaluation_receiver(parts, bodies)
     app.include_router(evaluations.router(parts.engine, upload))
@@ -303,6 +310,7 @@ def with_receivers(app: FastAPI, parts: Parts, bodies: BodyReader, upload: Handl
         otlp_http.PREFIX,
         otlp_http.wrong_path,
         otlp_http.wrong_method,
+        shared={"/sessions": frozenset({"GET"})},
     )
 
 

@@ -39,3 +39,8 @@ def privacy_of(settings: ServerSettings, data: DataDirectory, *, may_make_key: b
             path,
         )
     return Privacy(settings.privacy, key)
+
+
+def identifier(privacy: Privacy | None, project: str, text: str) -> str:
+    """Return what an identifier of the project, such as a customer's id, is stored as."""
+    return text if privacy is None else privacy.identifier(project, text)

@@ -36,7 +36,8 @@ SCOPES: dict[str, Scopes] = {
     "/v1/logs": INGEST,
     "/v1/metrics": INGEST,
     "/spans": INGEST,
-    "/sessions": INGEST,
+    "/sessions": READ,
+    "/sessions/{session_id:path}": READ,
     # A key that may fetch only must not store exposures.
     "/assign": INGEST,
     "/ofrep/v1/evaluate/flags": FETCH,
@@ -47,6 +48,8 @@ SCOPES: dict[str, Scopes] = {
     "/prompt-ab-tests": FETCH,
     "/experiments": READ,
     "/experiments/{key:path}/results": READ,
+    "/traces": READ,
+    "/traces/live": READ,
     "/traces/{trace_id}": READ,
     "/api/sdk-evals": INGEST,
     "/api/datasets": READ,
@@ -69,8 +72,8 @@ SCOPES: dict[str, Scopes] = {
     "/openapi.json": ALL,
 }
 
-# Where changing needs more than reading does.
-CHANGES: dict[str, Scopes] = {"/api/datasets/{key}": ADMIN, **dict.fromkeys(MANAGEMENT, ADMIN)}
+# Where changing, or sending, needs another scope than reading does.
+CHANGES: dict[str, Scopes] = {"/sessions": INGEST, "/api/datasets/{key}": ADMIN, **dict.fromkeys(MANAGEMENT, ADMIN)}
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _PATTERNS = tuple((compile_path(path)[0], scopes) for path, scopes in SCOPES.items() if "{" in path)

@@ -116,6 +116,8 @@ async def _serve(parts: Parts, http: uvicorn.Server, serving: "asyncio.Task[None
         parts.readiness.drain()
         await asyncio.sleep(parts.drain_notice_s)
         logger.info("stopping: no new requests; answering those that are in")
+        # Who listens would keep the port open.
+        parts.live.close()
         http.should_exit = True
         stopping_grpc = asyncio.create_task(parts.grpc.stop())
         while not serving.done():

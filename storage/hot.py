@@ -17,13 +17,14 @@ ATTEMPTS_MAX = 20
 class View:
     """All acknowledged rows of a table at one moment: committed files, and the rows that are in none of them.
 
-    Where it ``is_evolved`` files may lack columns.
+    Where it ``is_evolved`` files may lack columns. ``statistics`` has of each file what the table's log has, JSON.
     """
 
     table: Table
     files: tuple[str, ...]
     hot: pa.Table
     is_evolved: bool = False
+    statistics: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -57,7 +58,8 @@ class HotRows:
             numbers = segment_numbers(directory) if directory.is_dir() else []
             snapshot = self._lake.snapshot(table, self._writer_id)
             try:
-                return View(table, snapshot.files, self._hot(source, numbers, snapshot), snapshot.is_evolved)
+                hot = self._hot(source, numbers, snapshot)
+                return View(table, snapshot.files, hot, snapshot.is_evolved, snapshot.statistics)
             except FileNotFoundError:
                 continue
         raise FileNotFoundError(f"{directory}: its segments are committed faster than they can be read")

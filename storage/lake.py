@@ -50,13 +50,14 @@ Write = Callable[[Path], WrittenFile]
 class TableSnapshot:
     """A table at one moment: its live files, and the last segment of a writer that they include (0: none).
 
-    Where it ``is_evolved`` files may lack columns that the table has.
+    Where it ``is_evolved`` files may lack columns that the table has. ``statistics`` has of each file JSON.
     """
 
     version: int
     files: tuple[str, ...]
     committed_segment: int
     is_evolved: bool = False
+    statistics: tuple[str, ...] = ()
 
 
 class Lake:
@@ -122,7 +123,9 @@ class Lake:
         with self._reading(table) as log:
             state = log.refresh()
             files = tuple(f"{root}/{path}" for path in state.files)
-            return TableSnapshot(state.version, files, state.transactions.get(writer_id, 0), state.is_evolved)
+            statistics = tuple(file.stats for file in state.files.values())
+            number = state.transactions.get(writer_id, 0)
+            return TableSnapshot(state.version, files, number, state.is_evolved, statistics)
 
     def files(self, table: Table) -> tuple[DataFile, ...]:
         """Return what the table's log says of its live files."""

@@ -81,6 +81,8 @@ class LakeExporter:
         recent_others: Mapping[str, RecentRows] | None = None,
     ) -> None:
         """Make an exporter that recognises what is sent again: spans, and the tables of ``recent_others``."""
+        self.on_stored: Callable[[str, pa.RecordBatch], None] = lambda _table, _rows: None
+        """Told each table's rows once they are durable and visible; it must return at once, and raise nothing."""
         self._lake = lake
         self._writer_id = writer_id
         self._recent = {SPANS.name: RecentRows(window, recent_spans), **(recent_others or {})}
@@ -135,6 +137,7 @@ class LakeExporter:
             stored = self._consume_fresh(table, rows, recent.window)
         else:
             self._logs[table].append(rows)
+            self.on_stored(table, rows)
             stored = rows.num_rows
         self._pace(table)
         return stored
@@ -200,6 +203,7 @@ class LakeExporter:
         self._logs[table].append(fresh.rows, duplicates=rows.num_rows - count)
         # Only now: what could not be stored must not look like a duplicate when it is sent again.
         window.remember(fresh.keys)
+        self.on_stored(table, fresh.rows)
         return count
 
     def _committed(self, table: Table) -> int:

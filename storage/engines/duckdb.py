@@ -5,9 +5,11 @@ no access to files at all (``sandbox/``).
 """
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -19,9 +21,11 @@ from schemas.table import Table
 from schemas.tables import TABLES
 from storage.engines.answer_limits import Answer
 from storage.engines.file_columns import FileColumns
+from storage.engines.file_ranges import Range, covering, ranges_of
 from storage.engines.sandbox.request import Limits
+from storage.engines.trace_places import TracePlaces
 from storage.engines.user_statements import UserStatements
-from storage.errors import QueryInterruptedError, QueryRefusedError
+from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
 from storage.hot import HotRows, View
 from storage.lake import Lake
 from storage.rollup import session_rollup
@@ -37,8 +41,10 @@ class QuerySession:
 
     connection: duckdb.DuckDBPyConnection
     project: str | None
-    define: Callable[["QuerySession", Table], None]
+    define: Callable[["QuerySession", Table, Range | frozenset[str] | None], None]
+    view: Callable[[Table], View]
     _defined: set[str] = field(default_factory=set)
+    _views: dict[str, View] = field(default_factory=dict)
 
     def query(self, statement: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """Answer one of the product's own statements, whole."""
@@ -60,12 +66,69 @@ class QuerySession:
             self._define_tables(statement)
             self.connection.execute(f"CREATE TEMP TABLE {name} AS {statement}", dict(parameters or {}))
 
-    def _define_tables(self, statement: str) -> None:
+    def taken(self, table: Table) -> View:
+        """Return the table as it was at its first use."""
+        if table.name not in self._views:
+            self._views[table.name] = self.view(table)
+        return self._views[table.name]
+
+    def ranges(self, table: Table, column: str) -> list[Range]:
+        """Return what each file's statistics, and the hot rows, say of a column of times; rows of any project."""
+        return ranges_of(self.taken(table), column)
+
+    def narrow(self, table: Table, column: str, least: datetime | None, greatest: datetime | None) -> None:
+        """Let the table's name mean, from now on, its rows whose column of times lies within; no other file is opened.
+
+        None means that there is no bound.
+        """
+        with _errors():
+            self.define(self, table, Range(column, least, greatest))
+        self._defined.add(table.name)
+
+    def only(self, table: Table, files: frozenset[str]) -> None:
+        """Let the table's name mean, from now on, the rows of these files of it, and the hot ones."""
+        with _errors():
+            self.define(self, table, files)
+        self._defined.add(table.name)
+
+    def query_with(
+        self, rows: Mapping[str, pa.Table], statement: str, parameters: Mapping[str, object] | None = None
+    ) -> pa.Table:
+        """Answer a statement over tables of the caller's, by name, and over no other table that it does not name."""
+        with _errors():
+            self._define_tables(statement, all_if_none=False)
+            for name, table in rows.items():
+                self.connection.register(name, table)
+            return self.connection.sql(statement, params=dict(parameters or {})).to_arrow_table()
+
+    @contextmanager
+    def deadline(self, timeout_s: float) -> Iterator[None]:
+        """Stop what is asked within the block when so much time is over, with QueryTimeoutError."""
+        expired = threading.Event()
+
+        def stop() -> None:
+            expired.set()
+            self.connection.interrupt()
+
+        timer = threading.Timer(timeout_s, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except QueryError as error:
+            if expired.is_set():
+                raise QueryTimeoutError(f"stopped after {timeout_s:g} s, the limit of a query") from error
+            raise
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def _define_tables(self, statement: str, *, all_if_none: bool = True) -> None:
         """Define the tables that the statement names; all if none, since it may ask which there are."""
         named = [table for table in TABLES if re.search(rf"\b{table.name}\b", statement, re.IGNORECASE)]
-        for table in named or TABLES:
+        for table in named or (TABLES if all_if_none else ()):
             if table.name not in self._defined:
-                self.define(self, table)
+                self.define(self, table, None)
                 self._defined.add(table.name)
 
 
@@ -75,12 +138,14 @@ class DuckDBEngine:
     def __init__(self, lake: Lake, hot: HotRows, *, memory_limit: str = "2GB", threads: int = 2) -> None:
         self._hot = hot
         self._columns = FileColumns()
+        self.trace_places = TracePlaces()
         self._trusted = _database(memory_limit, threads, readable=lake.directory)
         self.users = UserStatements(lake.directory, self._view)
 
     def close(self) -> None:
         """Stop users' statements, end the database; safe twice."""
         self.users.close()
+        self.trace_places.close()
         self._trusted.close()
 
     def interrupt(self) -> None:
@@ -92,7 +157,7 @@ class DuckDBEngine:
         """Give one project's rows, or all where it is None, for as many statements as are needed."""
         connection = self._trusted.cursor()
         try:
-            yield QuerySession(connection, project, self._define_files)
+            yield QuerySession(connection, project, self._define_files, self._view)
         finally:
             connection.close()
 
@@ -112,22 +177,29 @@ class DuckDBEngine:
             return self._hot.view(table)
         # The rollup has no log of its own: its hot rows are those of the spans that it does not yet count.
         view = self._hot.view(SESSION_ROLLUP, logged=SPANS)
-        return View(table, view.files, session_rollup(view.hot), view.is_evolved)
+        return replace(view, table=table, hot=session_rollup(view.hot))
 
-    def _define_files(self, session: QuerySession, table: Table) -> None:
+    def _define_files(self, session: QuerySession, table: Table, within: Range | frozenset[str] | None) -> None:
         """Make the table's name a view over its files, read natively, and its hot rows."""
-        view = self._view(table)
+        view = session.taken(table)
+        files = within if isinstance(within, frozenset) else set(covering(view, within) if within else view.files)
         columns = ", ".join(table.schema.names)
-        sources = [f"SELECT {columns} FROM hot_{table.name}"]  # noqa: S608 - names from the schema
+        sources = []
+        if view.hot.num_rows or not files:
+            session.connection.register(f"hot_{table.name}", view.hot)
+            sources.append(f"SELECT {columns} FROM hot_{table.name}")  # noqa: S608 - names from the schema
         partition = ", hive_partitioning = true, hive_types = {'date': DATE}" if table.partition_by else ""
         for names, paths in self._columns.alike(view):
-            files = ", ".join(_quoted(path) for path in paths)
+            listed = ", ".join(_quoted(path) for path in paths if path in files)
             found = ", ".join(name if name in names else f"NULL AS {name}" for name in table.schema.names)
-            sources.append(f"SELECT {found} FROM read_parquet([{files}]{partition})")  # noqa: S608 - paths are quoted
+            if listed:
+                sources.append(f"SELECT {found} FROM read_parquet([{listed}]{partition})")  # noqa: S608 - paths are quoted
         condition = "true" if session.project is None else f"project = {_quoted(session.project)}"
-        session.connection.register(f"hot_{table.name}", view.hot)
+        if isinstance(within, Range):
+            condition += within.condition
+        union = " UNION ALL ".join(sources)
         session.connection.execute(
-            f"CREATE TEMP VIEW {table.name} AS SELECT * FROM ({' UNION ALL '.join(sources)}) WHERE {condition}"  # noqa: S608 - likewise
+            f"CREATE OR REPLACE TEMP VIEW {table.name} AS SELECT * FROM ({union}) WHERE {condition}"  # noqa: S608 - likewise
         )
 
 
@@ -140,6 +212,8 @@ def _database(memory_limit: str, threads: int, *, readable: Path) -> duckdb.Duck
     database.execute(f"SET threads = {threads}")
     # Without a place to spill, a statement that outgrows its memory ends; nothing fills the disk.
     database.execute("SET temp_directory = ''")
+    # A file is never changed: its footer is read once.
+    database.execute("SET parquet_metadata_cache = true")
     database.execute(f"SET allowed_directories = [{_quoted(str(readable))}]")
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")

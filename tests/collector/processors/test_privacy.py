@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from analytics.traces import attributes_as_sent
+from analytics.traces.spans import attributes_as_sent
 from collector.privacy.policy import PrivacyPolicy
 from collector.processors.privacy import Privacy
 from collector.request import Format

@@ -1,0 +1,1 @@
+"""Traces and sessions: lists, trees, conversations, the live tail."""

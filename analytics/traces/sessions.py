@@ -1,0 +1,114 @@
+"""One session: its conversation, its calls, what was measured of it, and which variants it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from analytics.rows import json_value
+from analytics.traces.conversation import Conversation
+from analytics.traces.listing import SESSIONS, moment, newest_receipt
+from analytics.traces.rows import answered, milliseconds, tokens_of
+from fallom.assignment import variant_keys
+from schemas.spans import SPANS
+from storage import sql
+from storage.engines.duckdb import DuckDBEngine, QuerySession
+from storage.registry.registry import Registry
+
+CALLS_MAX = 500
+# What a call may have of input, and of output: histories repeat themselves, so that all are as the square of one.
+CONTENT_BYTES_MAX = 128 * 1024
+SESSION_S_MAX = 20.0
+
+
+def session_of(engine: DuckDBEngine, registry: Registry, project: str, session_id: str) -> dict[str, Any] | None:
+    """Return a session as a conversation; None where the project has nothing of it. Raises QueryError."""
+    named = {"session_id": session_id}
+    with engine.session(project) as session, session.deadline(SESSION_S_MAX):
+        metrics = session.query(sql.load("session_values"), named).to_pylist()
+        exposures = session.query(sql.load("session_exposures"), named).to_pylist()
+        summary, calls = _spans(session, session_id)
+    if summary is None and not metrics and not exposures:
+        return None
+    conversation = Conversation()
+    for call in calls[:CALLS_MAX]:
+        conversation.add(call, _said(call))
+    return {
+        "session_id": session_id,
+        "summary": summary,
+        "turns": conversation.turns,
+        "calls": [_call(call) for call in calls[:CALLS_MAX]],
+        "metrics": [_metric(metric) for metric in metrics],
+        "exposures": _exposures(registry, project, exposures),
+        "truncated": len(calls) > CALLS_MAX or conversation.is_truncated or any(call["is_cut"] for call in calls),
+    }
+
+
+def _spans(session: QuerySession, session_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    as_of = newest_receipt(session)
+    key = SESSIONS.column
+    keys = {"keys": [session_id], "as_of": as_of}
+    extents = session.query(sql.load("listed_extents").format(key=key), keys).to_pylist()
+    if not extents:
+        return None, []
+    session.narrow(SPANS, "start_time", moment(extents[0]["start_us"]), moment(extents[0]["last_us"]))
+    rows = session.query(sql.load("listed_rows").format(key=key), keys).to_pylist()
+    limits = {"calls_max": CALLS_MAX + 1, "bytes_max": CONTENT_BYTES_MAX}
+    named: dict[str, object] = {"session_id": session_id, "as_of": as_of}
+    calls = session.query(sql.load("session_calls"), named | limits).to_pylist()
+    (summary,) = answered(session, SESSIONS, rows, as_of)
+    return summary, calls
+
+
+def _said(call: dict[str, Any]) -> dict[str, Any]:
+    return {"trace_id": call["trace_id"], "span_id": call["span_id"], "time": moment(call["start_us"]).isoformat()}
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    names = ("name", "provider", "model", "config_key", "prompt_key", "prompt_version", "error_type", "status_message")
+    return {
+        **_said(call),
+        **{name: call[name] for name in names},
+        "status": call["status_code"],
+        "duration_ms": milliseconds(call["duration_ns"]),
+        "time_to_first_token_ms": milliseconds(call["time_to_first_token_ns"]),
+        "tokens": tokens_of(call),
+        "cost": json_value(call["cost"]),
+    }
+
+
+def _metric(row: dict[str, Any]) -> dict[str, Any]:
+    latest = row["latest"]
+    values = {"number": latest["number"], "boolean": bool(latest["number"]), "string": latest["text"]}
+    return {
+        "config_key": row["config_key"],
+        "name": row["name"],
+        "value": json_value(values.get(latest["type"])),
+        "values": row["values"],
+        "time": _time(row["event_time"]),
+    }
+
+
+def _exposures(registry: Registry, project: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    configs: dict[tuple[str, int], list[str]] = {}
+    for row in rows:
+        place = row["config_key"], row["config_version"]
+        if place not in configs and row["config_version"] is not None:
+            config = registry.config(project, *place)
+            configs[place] = variant_keys(config["variants"]) if config else []
+    return [_exposure(row, configs.get((row["config_key"], row["config_version"]), [])) for row in rows]
+
+
+def _exposure(row: dict[str, Any], variants: Sequence[str]) -> dict[str, Any]:
+    index = row["variant_index"] if row["variant_index"] is not None else row["computed_variant_index"]
+    known = index is not None and 0 <= index < len(variants)
+    return {
+        **{name: json_value(value) for name, value in row.items() if name != "event_time"},
+        "variant": variants[index] if known else None,
+        "time": _time(row["event_time"]),
+    }
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat()
