@@ -1,7 +1,7 @@
 """How libraries count tokens: whether the input they report leaves out the cache's, the output those of reasoning.
 
 OpenTelemetry's conventions include both, and so do OpenLLMetry, OpenInference, Pydantic AI, LangChain and the AI SDK
-from version 6 on. What follows was read from the sources of those that pass on what a provider's API says: Anthropic
+from version 6 on; Langfuse's disjoint counts are added up as they are read (``schemas.dialects.langfuse``). What follows was read from the sources of those that pass on what a provider's API says: Anthropic
 and Bedrock count the cache beside the input, Google counts thoughts beside the candidates.
 """
 
@@ -31,18 +31,15 @@ _STATED = {
     BOTH_APART: Convention(cache_apart=True, reasoning_apart=True),
 }
 # The names of scopes, or what they begin with.
-_LANGFUSE = "langfuse"
 _BEDROCK = "opentelemetry.instrumentation.bedrock"
 _MASTRA = "@mastra/otel"
 _AI_SDK = ("ai", "fallom", "mastra")
 _PASSING_ON = ("openlit", "mlflow")
-_SCOPES = (_LANGFUSE, _BEDROCK, _MASTRA, *_AI_SDK, *_PASSING_ON)
+_SCOPES = (_BEDROCK, _MASTRA, *_AI_SDK, *_PASSING_ON)
 # What the AI SDK's providers of version 6 add: their totals are inclusive.
 _DETAILS = r'"ai\.usage\.(?:inputTokenDetails\.noCacheTokens|outputTokenDetails\.textTokens)"'
 # Mastra's exporter passed on what version 5 of the AI SDK said, under this key.
 _MASTRA_BEFORE_1 = r'"gen_ai\.usage\.cached_input_tokens"'
-# Langfuse's own words for counts are disjoint; a provider's words, passed on, are the provider's.
-_LANGFUSE_WORDS = r'"langfuse\.observation\.usage_details":"[^}]*\\"(?:input|output)\\"'
 
 
 def has_convention(scope: str | None) -> bool:
@@ -57,8 +54,6 @@ def convention_of(stated: str | None, scope: str | None, provider: str | None) -
     scope, provider = (scope or "").lower(), (provider or "").lower()
     cache_apart = any(name in provider for name in _BESIDE_CACHE)
     reasoning_apart = not cache_apart and any(name in provider for name in _BESIDE_THOUGHTS)
-    if scope.startswith(_LANGFUSE):
-        return Convention(cache_apart=True, reasoning_apart=True, only_with=_LANGFUSE_WORDS)
     if scope == _BEDROCK:
         return Convention(cache_apart=True)
     if scope == _MASTRA:
