@@ -26,6 +26,7 @@ REQUIRED = (
     "duration_ms",
     "status",
 )
+_TOTALS = frozenset(("input_tokens", "output_tokens"))
 _STATUS_CODES = {"OK": "ok", "ERROR": "error"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _partition_day = lru_cache(1024)(partition_day)
@@ -54,7 +55,10 @@ def decode(document: Mapping[str, object], request: Request, receipt: Receipt) -
     unchanged = {
         column: key for column, key in promotion.unchanged.items() if column not in own and key not in request.headers
     }
-    row = raw_columns(attributes)
+    row = raw_columns(attributes, fields.number("duration_ms"))
+    if not _TOTALS.isdisjoint(promotion.columns):
+        # What the raw usage includes says nothing of other counts.
+        row.pop("token_rule", None)
     # Of the columns that several sources can fill, the trace's own fields win, then its attributes, then raw bodies.
     row.update(promotion.columns)
     row.update(own)

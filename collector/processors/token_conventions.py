@@ -1,8 +1,9 @@
 """How libraries count tokens: whether the input they report leaves out the cache's, the output those of reasoning.
 
 OpenTelemetry's conventions include both, and so do OpenLLMetry, OpenInference, Pydantic AI, LangChain and the AI SDK
-from version 6 on; Langfuse's disjoint counts are added up as they are read (``schemas.dialects.langfuse``). What follows was read from the sources of those that pass on what a provider's API says: Anthropic
-and Bedrock count the cache beside the input, Google counts thoughts beside the candidates.
+from version 6 on; Langfuse's disjoint counts are added up as they are read (``schemas.dialects.langfuse``). What
+follows was read from the sources of those that pass on what a provider's API says: Anthropic and Bedrock count the
+cache beside the input, Google counts thoughts beside the candidates.
 """
 
 from dataclasses import dataclass
