@@ -11,7 +11,7 @@ from collector.fallom.raw.finish_reason import finish_reason
 from collector.fallom.raw.messages import input_of, output_of
 from collector.fallom.raw.models import request_model, response_model
 from collector.fallom.raw.provider import provider_of
-from collector.fallom.raw.timings import phases, time_to_first_token_ns
+from collector.fallom.raw.timings import timings_columns
 from collector.fallom.raw.tool_calls import tool_calls
 from collector.fallom.raw.usage import usage_columns
 
@@ -33,8 +33,7 @@ def raw_columns(attributes: Mapping[str, object], duration_ms: float | None = No
         "input": input_of(request),
         "output": output_of(response),
         "tool_calls": tool_calls(response, timings),
-        "time_to_first_token_ns": time_to_first_token_ns(timings, duration_ms),
-        "phases": phases(timings, duration_ms),
-        **usage_columns(usage, response, provider_metadata),
+        **timings_columns(timings, duration_ms),
+        **usage_columns(usage, provider_metadata),
     }
     return {name: value for name, value in columns.items() if value is not None}

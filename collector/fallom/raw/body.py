@@ -25,19 +25,27 @@ def as_object(value: object) -> Object:
 
 def member(value: object, *names: str) -> object:
     """Return the first of an object's members of these names that says something; None of what is no object."""
-    if not isinstance(value, dict):
-        return None
-    return next((found for name in names if (found := value.get(name)) not in (None, "", [], {})), None)
+    if isinstance(value, dict):
+        for name in names:
+            found = value.get(name)
+            if found or (found is not None and found not in ("", [], {})):
+                return found
+    return None
 
 
 def objects(value: object) -> list[Object]:
     """Return the objects of a list; an empty list for what is none."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if value and isinstance(value, list) else []
 
 
 def text_member(value: object, *names: str) -> str | None:
     """Return the first of an object's members of these names that is a text."""
-    return first_text(value.get(name) for name in names) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        for name in names:
+            found = value.get(name)
+            if found and isinstance(found, str):
+                return found
+    return None
 
 
 def first_text(values: Iterable[object]) -> str | None:

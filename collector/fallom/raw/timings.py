@@ -7,7 +7,7 @@ beyond that, begins before the call or ends before it begins is left out.
 from collections.abc import Iterator
 
 from collector.fallom.raw.body import Object, objects, text_member
-from collector.promote import as_count, as_number, as_text
+from collector.promote import COUNT_MAX, as_count, as_number, as_text
 
 PHASES_MAX = 256
 NAME_CHARACTERS_MAX = 200
@@ -20,17 +20,18 @@ _Phase = tuple[float, float, str]
 """Start and end, ms from the call's start, and name."""
 
 
-def time_to_first_token_ns(timings: Object, duration_ms: float | None) -> int | None:
-    """Return from the start of the request to its first token, ns; None where that can't be."""
-    first_ms = _Course(timings, duration_ms).first_token_ms
-    return None if first_ms is None else as_count(round(first_ms * 1e6))
-
-
-def phases(timings: Object, duration_ms: float | None) -> str | None:
-    """Return ``[{name, start_ms, end_ms}]`` in the order of their starts, as JSON."""
+def timings_columns(timings: Object, duration_ms: float | None) -> dict[str, object]:
+    """Return time_to_first_token_ns, and phases in the order of their starts, as JSON."""
+    if not timings:
+        return {}
     course = _Course(timings, duration_ms)
+    first_ms = course.first_token_ms
     found = sorted(set(course.phases()), key=lambda phase: (phase[0], -phase[1], phase[2]))[:PHASES_MAX]
-    return as_text([{"name": name, "start_ms": _plain(start), "end_ms": _plain(end)} for start, end, name in found])
+    phases = [{"name": name, "start_ms": _plain(start), "end_ms": _plain(end)} for start, end, name in found]
+    return {
+        "time_to_first_token_ns": None if first_ms is None else as_count(round(first_ms * 1e6)),
+        "phases": as_text(phases),
+    }
 
 
 class _Course:
@@ -89,9 +90,12 @@ class _Course:
 
 
 def _number(values: Object, names: tuple[str, ...]) -> float | None:
-    numbers = (as_number(values.get(name)) for name in names)
-    found = next((number for number in numbers if number is not None), None)
-    return None if found is None or as_count(abs(found)) is None else float(found)
+    for name in names:
+        value = values.get(name)
+        number = None if value is None else as_number(value)
+        if number is not None:
+            return float(number) if abs(number) <= COUNT_MAX else None
+    return None
 
 
 def _plain(ms: float) -> float | int:

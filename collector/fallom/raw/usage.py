@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from collector.fallom.raw.body import Object, as_object, member
+from collector.fallom.raw.body import Object, member
 from collector.promote import COUNT_MAX, as_count
 from schemas.token_rule import CACHE_APART, INCLUDED, REASONING_APART
 
@@ -92,17 +92,18 @@ _AI_SDK_DETAILS = {
 _CACHE_WRITES = ("cacheCreationInputTokens", "cacheWriteInputTokens")
 
 
-def usage_columns(usage: Object, response: object, provider_metadata: Object) -> Mapping[str, object]:
+def usage_columns(usage: Object, provider_metadata: Object) -> Mapping[str, object]:
     """Return the counts as reported, and the ``token_rule`` where the usage's shape tells it."""
-    found = _unwrapped(usage) or _unwrapped(as_object(member(response, *_WRAPPERS)))
+    found = _unwrapped(usage)
     counts = _counts(found)
     if not counts:
         return {}
-    written = _written_by_life(found) or _written(provider_metadata)
-    if "cache_write_tokens" not in counts and written:
-        counts["cache_write_tokens"] = written
+    if "cache_write_tokens" not in counts:
+        written = _written_by_life(found) or _written(provider_metadata)
+        if written:
+            counts["cache_write_tokens"] = written
     if "input_tokens" in counts:
-        for_tools = next((count for name in _TOOL_USE if (count := as_count(found.get(name)))), 0)
+        for_tools = as_count(member(found, *_TOOL_USE)) or 0
         counts["input_tokens"] = min(counts["input_tokens"] + for_tools, COUNT_MAX)
     return {**counts, "token_rule": _rule(found)}
 
