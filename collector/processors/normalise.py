@@ -17,6 +17,7 @@ INFERENCE_OPERATIONS = frozenset(
     (
         "llm",
         "chat",
+        "chat_model",
         "completion",
         "text_completion",
         "generate_content",
@@ -25,9 +26,13 @@ INFERENCE_OPERATIONS = frozenset(
         "embeddings",
         "rerank",
         "reranker",
+        # Mastra's, which passes on none of its model's steps as one of these.
+        "llm_generation",
+        "model_generation",
+        "tool_selection",
     )
 )
-INFERENCE_SUFFIXES = (".dogenerate", ".dostream", ".doembed")
+INFERENCE_SUFFIXES = (".dogenerate", ".dostream", ".doembed", ".dorerank")
 # What a model's name says of who serves it, where nothing else does.
 PROVIDER_PREFIXES = (
     ("gpt-", "openai"),
