@@ -15,6 +15,8 @@ from collector.fallom.raw.timings import timings_columns
 from collector.fallom.raw.tool_calls import tool_calls
 from collector.fallom.raw.usage import usage_columns
 
+TOTALS = frozenset(("input_tokens", "output_tokens"))
+"""Where other attributes tell one of these, what the raw usage includes says nothing of it."""
 _PREFIX = "fallom.raw."
 
 

@@ -29,7 +29,7 @@ def timings_columns(timings: Object, duration_ms: float | None) -> dict[str, obj
     found = sorted(set(course.phases()), key=lambda phase: (phase[0], -phase[1], phase[2]))[:PHASES_MAX]
     phases = [{"name": name, "start_ms": _plain(start), "end_ms": _plain(end)} for start, end, name in found]
     return {
-        "time_to_first_token_ns": None if first_ms is None else as_count(round(first_ms * 1e6)),
+        "time_to_first_token_ns": None if first_ms is None else as_count(round(first_ms * 1e6)) or None,
         "phases": as_text(phases),
     }
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import orjson
 import pytest
-from collector_inputs import decode, flat_trace, sent_attributes, stored
+from client_messages import otlp_json
+from collector_inputs import START_UNIX_NANO, decode, export, flat_trace, sent_attributes, span, stored
 from genai_prices import extract_usage
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.fallom.raw import raw_columns
 from collector.request import Format
@@ -21,12 +23,17 @@ JSON_COLUMNS = ("tool_calls", "phases")
 COUNTS = st.integers(0, 10**9)
 
 
-def row_of(attributes: Mapping[str, Any], **trace: Any) -> dict[str, Any]:
-    """Return the row of a flat trace, its raw bodies sent as texts."""
-    sent = {
+def as_sent(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes with their raw bodies as texts."""
+    return {
         name: orjson.dumps(value).decode() if name.startswith("fallom.raw.") else value
         for name, value in attributes.items()
     }
+
+
+def row_of(attributes: Mapping[str, Any], **trace: Any) -> dict[str, Any]:
+    """Return the row of a flat trace, its raw bodies sent as texts."""
+    sent = as_sent(attributes)
     (row,) = stored(decode(flat_trace(attributes=sent, **trace), Format.JSON_TRACES))
     assert sent_attributes(row) == sent
     return row
@@ -42,6 +49,28 @@ def test_raw_bodies_fill_the_columns(path: Path) -> None:
         is_json = name in JSON_COLUMNS or isinstance(expected, list | dict)
         found = orjson.loads(row[name]) if is_json and row[name] is not None else row[name]
         assert (name, found) == (name, expected)
+
+
+@pytest.mark.parametrize("body_format", [Format.OTLP_PROTOBUF, Format.JSON_TRACES])
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+def test_raw_bodies_fill_the_same_columns_as_attributes_of_otlp(path: Path, body_format: Format) -> None:
+    fixture = orjson.loads(path.read_bytes())
+    flat = row_of(**fixture["trace"])
+    attributes = fixture["trace"]["attributes"]
+    sent = as_sent(attributes) | ({"gen_ai.response.model": flat["response_model"]} if flat["response_model"] else {})
+    duration_ns = flat["duration_ns"]
+
+    body = export(
+        span(sent, end_time_unix_nano=START_UNIX_NANO + duration_ns),
+        span({"a": 1}),
+        scope_name="fallom",
+    )
+    document = otlp_json(ExportTraceServiceRequest.FromString(body))
+    row, other = stored(decode(body if body_format is Format.OTLP_PROTOBUF else document, body_format))
+
+    assert {name: row[name] for name in fixture["columns"]} == {name: flat[name] for name in fixture["columns"]}
+    assert sent_attributes(row) == sent
+    assert (other["input_tokens"], other["phases"], other["attributes"]) == (None, None, '{"a":1}')
 
 
 def test_every_shape_has_its_fixture() -> None:
