@@ -47,10 +47,11 @@ counts.
 
 An attribute of a span that fills a column of its own as it is (`gen_ai.request.model` fills `request_model`) stands
 there alone, and `promoted` says which did: `{"request_model": "gen_ai.request.model"}`. One that had to be converted (a
-number sent as text, seconds made nanoseconds) stands in `attributes` as well. So `attributes` and `promoted` together
-are all that was sent; `GET /traces/{trace_id}` puts them together. Messages that a library spreads over many attributes
-(`gen_ai.prompt.0.role`, `gen_ai.prompt.0.content`, …) become one JSON list in `input` or `output`, an object a message;
-`promoted` then has `gen_ai.prompt.*`.
+number sent as text, seconds made nanoseconds; input tokens to which those of the cache were added, see `token_rule`)
+stands in `attributes` as well. So `attributes` and `promoted` together are all that was sent; `GET /traces/{trace_id}`
+puts them together. Messages that a library spreads over many attributes (`gen_ai.prompt.0.role`,
+`gen_ai.prompt.0.content`, …) become one JSON list in `input` or `output`, an object a message; `promoted` then has
+`gen_ai.prompt.*`.
 """
 
 

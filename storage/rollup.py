@@ -21,6 +21,17 @@ from storage.parquet import without_duplicates
 _FIRST, _LAST = "first_time", "last_time"
 _ADDITIVE = tuple(name for name in SESSION_ROLLUP.schema.names if name not in (*ROLLUP_KEYS, _FIRST, _LAST))
 _SPAN_KEYS = tuple(name for name in ROLLUP_KEYS if name != "model")
+# The totals, and the disjoint buckets that sum to them.
+_TOKENS = (
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "uncached_input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "visible_output_tokens",
+    "reasoning_tokens",
+)
 _SPAN_COLUMNS = (
     *_SPAN_KEYS,
     "request_model",
@@ -28,9 +39,7 @@ _SPAN_COLUMNS = (
     "status_code",
     "duration_ns",
     "time_to_first_token_ns",
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
+    *_TOKENS,
     "cost",
     "start_time",
 )
@@ -101,9 +110,7 @@ def _measures(calls: pa.Table) -> _Columns:
         "time_to_first_token_ms_sum": first_token_ms,
         "time_to_first_token_ms_sumsq": pc.multiply(first_token_ms, first_token_ms),
         "tokens_count": _one_where(calls["total_tokens"].is_valid()),
-        "input_tokens": calls["input_tokens"],
-        "output_tokens": calls["output_tokens"],
-        "total_tokens": calls["total_tokens"],
+        **{name: calls[name] for name in _TOKENS},
         "cost_count": _one_where(calls["cost"].is_valid()),
         "cost_sum": calls["cost"],
         # A call that failed without a cost had none: its session's cost is known all the same.

@@ -10,7 +10,7 @@ import xxhash
 from collector.component import DecodeError
 from collector.derive import KEYS, derived
 from collector.fallom.fields import Fields
-from collector.fallom.raw import raw_columns
+from collector.fallom.raw import TOTALS, raw_columns
 from collector.otlp.columns import partition_day
 from collector.promote import Promotion, as_count, family_member, promote
 from collector.request import Receipt, Request
@@ -54,7 +54,9 @@ def decode(document: Mapping[str, object], request: Request, receipt: Receipt) -
     unchanged = {
         column: key for column, key in promotion.unchanged.items() if column not in own and key not in request.headers
     }
-    row = raw_columns(attributes)
+    row = raw_columns(attributes, fields.number("duration_ms"))
+    if not TOTALS.isdisjoint(promotion.columns):
+        row.pop("token_rule", None)
     # Of the columns that several sources can fill, the trace's own fields win, then its attributes, then raw bodies.
     row.update(promotion.columns)
     row.update(own)

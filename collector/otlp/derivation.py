@@ -1,7 +1,7 @@
-"""The columns of those few spans that ``collector.derive`` reads further."""
+"""The columns of those few spans that ``collector.derive`` reads further, or that bear raw bodies of Fallom's."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import partial
 
 import numpy as np
@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.derive import derived
+from collector.fallom.raw import TOTALS, raw_columns
 from collector.otlp.compiled import span
-from collector.otlp.compiled.keys import KEYS
+from collector.otlp.compiled.keys import KEYS, NO_RANK
 from collector.otlp.scan import Scanned
 from collector.processors.columns import with_columns
+from schemas.dialects.fallom import RAW_BODIES
 
 
 def with_derived(rows: pa.RecordBatch, scanned: Scanned) -> pa.RecordBatch:
@@ -27,16 +29,28 @@ def with_derived(rows: pa.RecordBatch, scanned: Scanned) -> pa.RecordBatch:
     ranks = scanned.cells[span.RANKS : span.WIDTH, hinted].T.tolist()
     starts = scanned.cells[span.START, hinted].tolist()
     for place, row in enumerate(hinted.tolist()):
+        sent, filled = orjson.loads(attributes[place]), dict(zip(KEYS.columns, ranks[place], strict=True))
         columns = derived(
-            orjson.loads(attributes[place]),
+            sent,
             orjson.loads(events[place]) if events[place] else (),
             start_unix_nano=starts[place],
-            ranks=dict(zip(KEYS.columns, ranks[place], strict=True)),
+            ranks=filled,
             text_of=partial(_text, rows, row),
         )
+        if any(key in sent for key in RAW_BODIES):
+            told = {name for name, rank in filled.items() if rank < NO_RANK} | columns.keys()
+            columns |= _raw(sent, rows["duration_ns"][row].as_py(), told)
         for column, value in columns.items():
             found[column][row] = value
     return with_columns(rows, **{column: _replaced(rows[column], values) for column, values in found.items()})
+
+
+def _raw(sent: Mapping[str, object], duration_ns: int | None, told: Set[str]) -> dict[str, object]:
+    """Return what the raw bodies say of columns that nothing else tells."""
+    columns = raw_columns(sent, None if duration_ns is None else duration_ns / 1e6)
+    if not TOTALS.isdisjoint(told):
+        columns.pop("token_rule", None)
+    return {name: value for name, value in columns.items() if name not in told}
 
 
 def _text(rows: pa.RecordBatch, row: int, column: str) -> str | None:

@@ -27,7 +27,9 @@ _FILLED = {
     "fallom.sdk_version": ("scope_version",),
     "fallom.method": ("provider",),
     "fallom.raw.request": ("request_model", "input"),
-    "fallom.raw.response": ("finish_reason", "output"),
+    "fallom.raw.response": ("response_model", "finish_reason", "output", "tool_calls"),
+    "fallom.raw.timings": ("time_to_first_token_ns", "phases", "finish_reason", "tool_calls"),
+    "fallom.raw.providerMetadata": ("provider", "cache_write_tokens"),
     "fallom.raw.usage": (
         "input_tokens",
         "output_tokens",
@@ -35,6 +37,7 @@ _FILLED = {
         "cache_read_tokens",
         "cache_write_tokens",
         "reasoning_tokens",
+        "token_rule",
     ),
 }
 _HEADER = "x-fallom-"

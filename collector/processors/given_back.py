@@ -1,20 +1,21 @@
 """Gives attributes back: where a processor changes what an attribute filled, what was sent stands in ``attributes``.
 
 ``promoted`` says of which column the value is an attribute's as it was sent, and that attribute stands in the column
-alone. So a changed column leaves ``promoted``, and the attribute goes back to ``attributes``. Rows are taken together
-that have the same ``promoted``; texts are put together by Arrow.
+alone. So a changed column leaves ``promoted``, and the attribute goes back to ``attributes``: as text before the
+others, so that those stay as they are.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.processors.columns import Booleans, Coded, Integers, with_columns
+from collector.processors.columns import Booleans, Integers, with_columns
 
 _PAIRS = '{"$kvlist":'
 _EMPTY = "{}"
@@ -35,63 +36,47 @@ def give_back(spans: pa.RecordBatch, changed: Mapping[str, Changed]) -> pa.Recor
     if not len(rows) or spans["promoted"].null_count == spans.num_rows:
         return spans
     picked = pa.array(rows)
-    promoted, attributes = Coded.of(spans["promoted"].take(picked)), spans["attributes"].take(picked)
-    given = {name: (column.rows[rows], column.values[rows]) for name, column in changed.items()}
-    for code, text in enumerate(promoted.texts):
-        keys = orjson.loads(text) if text else {}
-        for name, (is_changed, values) in given.items():
-            here = is_changed & (promoted.codes == code)
-            if name in keys and here.any():
-                attributes = _with_pair(attributes, here, keys[name], values)
+    attributes, promoted = (spans[name].take(picked).to_pylist() for name in ("attributes", "promoted"))
+    for name, column in changed.items():
+        pairs = zip(column.rows[rows].tolist(), column.values[rows].tolist(), strict=True)
+        for place, (is_changed, value) in enumerate(pairs):
+            if is_changed and promoted[place] is not None:
+                key, rest = _taken(promoted[place], name)
+                if key is not None:
+                    attributes[place] = _with_pair(attributes[place] or _EMPTY, key, value)
+                    promoted[place] = rest
     mask = pa.array(touched)
     return with_columns(
         spans,
-        attributes=pc.replace_with_mask(spans["attributes"], mask, attributes),
-        promoted=pc.replace_with_mask(spans["promoted"], mask, _without(promoted, given)),
+        attributes=pc.replace_with_mask(spans["attributes"], mask, pa.array(attributes, pa.string())),
+        promoted=pc.replace_with_mask(spans["promoted"], mask, pa.array(promoted, pa.string())),
     )
 
 
-def _without(promoted: Coded, given: Mapping[str, tuple[Booleans, Integers]]) -> pa.Array:
-    """Return ``promoted`` without the columns that were changed, each row's own."""
-    bits = sum((rows.astype(np.int64) << place for place, (rows, _) in enumerate(given.values())), np.int64(0))
-    combined = pa.array(promoted.codes << len(given) | bits).dictionary_encode()
-    names = list(given)
-    texts = []
-    for value in combined.dictionary.to_pylist():
-        text = promoted.texts[value >> len(given)]
-        gone = {name for place, name in enumerate(names) if value >> place & 1}
-        texts.append(_left(text, gone))
-    return pa.array(texts, pa.string()).take(combined.indices)
+@lru_cache(1024)
+def _taken(promoted: str, column: str) -> tuple[str | None, str | None]:
+    """Return the key that fills a column as JSON, and what is left of ``promoted`` without it."""
+    keys = orjson.loads(promoted)
+    key = keys.pop(column, None)
+    if key is None:
+        return None, promoted
+    return orjson.dumps(key).decode(), orjson.dumps(keys).decode() if keys else None
 
 
-def _left(promoted: str | None, gone: set[str]) -> str | None:
-    left = {column: key for column, key in orjson.loads(promoted or _EMPTY).items() if column not in gone}
-    return orjson.dumps(left).decode() if left else None
+def _with_pair(attributes: str, key: str, value: int) -> str:
+    if attributes == _EMPTY:
+        return f"{{{key}:{value}}}"
+    if attributes.startswith(_PAIRS):
+        return _with_pair_in_list(attributes, json.loads(key), value)
+    return f"{{{key}:{value},{attributes[1:]}"
 
 
-def _with_pair(attributes: pa.Array, rows: Booleans, key: str, values: Integers) -> pa.Array:
-    """Return the JSON objects, in these rows with another key and value as their first."""
-    indices = pa.array(np.flatnonzero(rows))
-    texts = attributes.take(indices).fill_null(_EMPTY)
-    numbers = pa.array(values[rows])
-    if pc.any(pc.starts_with(texts, _PAIRS)).as_py():
-        made = pa.array(_one_by_one(texts.to_pylist(), key, numbers.to_pylist()), pa.string())
+def _with_pair_in_list(text: str, key: str, value: int) -> str:
+    attributes = json.loads(text)
+    pairs = attributes["$kvlist"]
+    if isinstance(pairs, list) and len(attributes) == 1:
+        attributes = {"$kvlist": [[key, value], *pairs]}
     else:
-        separator = pc.if_else(pc.equal(texts, _EMPTY), "", ",")
-        rest = pc.binary_replace_slice(texts.cast(pa.binary()), 0, 1, b"").cast(pa.string())
-        head = f"{{{orjson.dumps(key).decode()}:"
-        made = pc.binary_join_element_wise(head, numbers.cast(pa.string()), separator, rest, "")
-    return pc.replace_with_mask(attributes, pa.array(rows), made)
-
-
-def _one_by_one(texts: Sequence[str], key: str, values: Sequence[int]) -> list[str]:
-    made = []
-    for text, value in zip(texts, values, strict=True):
-        attributes = json.loads(text)
-        pairs = attributes.get("$kvlist")
-        if isinstance(pairs, list) and len(attributes) == 1:
-            pairs.insert(0, [key, value])
-        else:
-            attributes = {key: value, **attributes}
-        made.append(json.dumps(attributes, ensure_ascii=False, separators=(",", ":")))
-    return made
+        # A flat trace may bear an attribute of that name.
+        attributes[key] = value
+    return json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))

@@ -30,6 +30,10 @@ INFERENCE_OPERATIONS = frozenset(
         "embeddings",
         "rerank",
         "reranker",
+        # Mastra's, which passes on none of its model's steps as one of these.
+        "llm_generation",
+        "model_generation",
+        "tool_selection",
     )
 )
 INFERENCE_SUFFIXES = (".dogenerate", ".dostream", ".doembed", ".dorerank")

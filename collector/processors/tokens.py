@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from collector.processors.columns import Booleans, Coded, Integers, integers, validity, with_columns
 from collector.processors.given_back import Changed, give_back
-from collector.processors.token_conventions import Convention, convention_of
+from collector.processors.token_conventions import Convention, convention_of, has_convention
 from collector.promote import COUNT_MAX
 from schemas.token_rule import TOKEN_RULES
 
@@ -94,7 +94,7 @@ def _split(spans: pa.RecordBatch, rows: Integers) -> pa.RecordBatch:
 def _apart(spans: pa.RecordBatch, rows: Integers, calls: _Calls) -> tuple[Booleans, Booleans]:
     """Return of which calls the cache's tokens, and those of reasoning, are not in the totals."""
     cache, reasoning = calls.cache, calls.reasoning
-    by_cache, by_reasoning = _by_convention(spans, rows)
+    by_cache, by_reasoning = _by_convention(spans, rows) if _may_leave_out(spans) else (np.False_, np.False_)
     beyond = np.where(calls.total >= 0, calls.total - calls.input - calls.output, -1)
     beyond_both = beyond == cache + reasoning
     beyond_reasoning = (beyond == reasoning) & ~by_cache
@@ -104,6 +104,12 @@ def _apart(spans: pa.RecordBatch, rows: Integers, calls: _Calls) -> tuple[Boolea
     cache_apart &= calls.knows_input & (cache > 0) & (calls.input + cache <= COUNT_MAX)
     reasoning_apart &= calls.knows_output & (reasoning > 0) & (calls.output + reasoning <= COUNT_MAX)
     return cache_apart, reasoning_apart
+
+
+def _may_leave_out(spans: pa.RecordBatch) -> bool:
+    if spans["token_rule"].null_count < spans.num_rows:
+        return True
+    return any(has_convention(scope) for scope in Coded.of(spans["scope_name"]).texts)
 
 
 def _by_convention(spans: pa.RecordBatch, rows: Integers) -> tuple[Booleans, Booleans]:

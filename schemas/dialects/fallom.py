@@ -2,6 +2,9 @@
 
 from schemas.dialects.dialect import Dialect, Source
 
+# Bodies as the clients' providers said them, which ``collector.fallom.raw`` reads: where no attribute tells a column.
+RAW_BODIES = tuple(f"fallom.raw.{name}" for name in ("request", "response", "usage", "timings", "providerMetadata"))
+
 FALLOM = Dialect(
     "fallom",
     (

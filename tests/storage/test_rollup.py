@@ -58,11 +58,30 @@ def test_the_sums_of_a_session_are_those_of_its_calls() -> None:
         "input_tokens": 4,
         "output_tokens": 4,
         "total_tokens": 8,
+        "uncached_input_tokens": 0,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+        "visible_output_tokens": 0,
+        "reasoning_tokens": 0,
         "cost_count": 1,
         "cost_sum": 0.5,
         "unpriced_count": 1,
     }
     assert (row["first_time"], row["last_time"]) == (NOON - timedelta(1), NOON + timedelta(1))
+
+
+def test_the_buckets_of_tokens_add_up_to_their_totals() -> None:
+    cached = {"input_tokens": 21, "uncached_input_tokens": 10, "cache_read_tokens": 8, "cache_write_tokens": 3}
+    reasoned = {"input_tokens": 5, "uncached_input_tokens": 5, "output_tokens": 9} | {
+        "visible_output_tokens": 5,
+        "reasoning_tokens": 4,
+    }
+
+    (row,) = rollup(cached, reasoned, {})
+
+    assert (row["uncached_input_tokens"], row["cache_read_tokens"], row["cache_write_tokens"]) == (15, 8, 3)
+    assert (row["visible_output_tokens"], row["reasoning_tokens"]) == (5, 4)
+    assert (row["input_tokens"], row["output_tokens"]) == (15 + 8 + 3, 5 + 4)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +133,8 @@ calls = st.fixed_dictionaries(
         "duration_ns": durations,
         "time_to_first_token_ns": durations,
         "input_tokens": counts,
+        "cache_read_tokens": counts,
+        "reasoning_tokens": counts,
         "output_tokens": counts,
         "total_tokens": counts,
         "cost": st.none() | st.floats(0, 100),

@@ -26,6 +26,9 @@ TOKENS = {
     "cache_read_tokens": 8,
     "cache_write_tokens": None,
     "reasoning_tokens": 4,
+    "uncached_input_tokens": 13,
+    "visible_output_tokens": 5,
+    "token_rule": "included",
 }
 NO_TOKENS = dict.fromkeys(TOKENS)
 CALL = {"operation": "llm", "is_inference": True, "status_code": "ok", "status_message": None}
@@ -60,6 +63,8 @@ EXPECTED: dict[int, dict[str, Any]] = {
         "finish_reason": "tool_calls",
         "output": '[{"id":"call_1","type":"function","function":'
         '{"name":"weather","arguments":"{\\"city\\":\\"Paris\\"}"}}]',
+        "tool_calls": '[{"id":"call_1","name":"weather","arguments":{"city":"Paris"}}]',
+        "phases": '[{"name":"request","start_ms":0,"end_ms":20}]',
         "prompt_ab_test_key": "onboarding-test",
         "prompt_variant_index": 0,
         "prompt_key": "onboarding",
@@ -120,6 +125,9 @@ EXPECTED: dict[int, dict[str, Any]] = {
         "time_to_first_token_ns": 132_000_000,
         "is_streaming": True,
         "duration_ns": 255_000_000,
+        "tool_calls": None,
+        "phases": '[{"name":"Time to First Token","start_ms":0,"end_ms":132},'
+        '{"name":"response","start_ms":132,"end_ms":255}]',
     }
     | CALL
     | TOKENS,
