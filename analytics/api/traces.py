@@ -19,6 +19,7 @@ from analytics.traces.rows import answered
 from analytics.traces.sessions import session_of
 from analytics.traces.totals import Totals
 from analytics.traces.trace import trace_of
+from schemas.api import traces_examples as examples
 from schemas.api.traces import ListQuery, Session, SessionPage, Trace, TracePage
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
@@ -28,6 +29,11 @@ LISTS_MAX = 4
 LISTS_WAITING_MAX = 64
 LIST_S_MAX = 20.0
 TOTALS_S_MAX = 2.0
+
+_TRACES = answers(TracePage, example=examples.TRACE_PAGE)
+_SESSIONS = answers(SessionPage, example=examples.SESSION_PAGE)
+_TRACE = answers(Trace, example=examples.TRACE)
+_SESSION = answers(Session, example=examples.SESSION)
 
 
 def router(engine: DuckDBEngine, registry: Registry, identifier: Callable[[str, str], str]) -> APIRouter:
@@ -47,17 +53,29 @@ def router(engine: DuckDBEngine, registry: Registry, identifier: Callable[[str, 
             summed = totals.of(session, listing, page.as_of, TOTALS_S_MAX) if wanted.totals else None
         return {kind.name: rows, "next_cursor": page.next_cursor, "totals": summed}
 
-    @routes.get("/traces", responses=answers(TracePage), summary="Traces by filter, sorted, page by page")
+    @routes.get(
+        "/traces",
+        responses=_TRACES,
+        summary="Traces by filter, sorted, page by page",
+    )
     async def traces(wanted: Annotated[ListQuery, Query()], caller: Annotated[str, Depends(project)]) -> Response:
         """Return the traces that have a span as it is asked for, and the totals of all of them."""
         return json_answer(await places.run(listed, TRACES, wanted, caller))
 
-    @routes.get("/sessions", responses=answers(SessionPage), summary="Sessions by filter, sorted, page by page")
+    @routes.get(
+        "/sessions",
+        responses=_SESSIONS,
+        summary="Sessions by filter, sorted, page by page",
+    )
     async def sessions(wanted: Annotated[ListQuery, Query()], caller: Annotated[str, Depends(project)]) -> Response:
         """Return the sessions that have a span as it is asked for, and the totals of all of them."""
         return json_answer(await places.run(listed, SESSIONS, wanted, caller))
 
-    @routes.get("/traces/{trace_id}", responses=answers(Trace), summary="One trace with all its spans, as a tree")
+    @routes.get(
+        "/traces/{trace_id}",
+        responses=_TRACE,
+        summary="One trace with all its spans, as a tree",
+    )
     async def trace(trace_id: str, caller: Annotated[str, Depends(project)]) -> Response:
         """Return the spans of a trace by start time, as they were stored, with their places in the tree."""
         found = await places.run(trace_of, engine, caller, trace_id.lower())
@@ -65,7 +83,11 @@ def router(engine: DuckDBEngine, registry: Registry, identifier: Callable[[str, 
             raise ApiError(404, "not_found", f"no trace {trace_id!r}: 32 hex digits, as a client logs them", "trace_id")
         return json_answer(found)
 
-    @routes.get("/sessions/{session_id:path}", responses=answers(Session), summary="One session as a conversation")
+    @routes.get(
+        "/sessions/{session_id:path}",
+        responses=_SESSION,
+        summary="One session as a conversation",
+    )
     async def session(session_id: str, caller: Annotated[str, Depends(project)]) -> Response:
         """Return what was said in a session, its calls, its custom metrics, and its exposures."""
         found = await places.run(session_of, engine, registry, caller, session_id)
