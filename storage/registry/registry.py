@@ -73,6 +73,11 @@ class Registry:
         self._thread = threading.Thread(target=self._follow, name="registry", daemon=True)
         self._thread.start()
 
+    def refresh(self) -> None:
+        """Serve what other processes have written until now; where it can't be read, what was read last."""
+        with self._reloading:
+            self._reload()
+
     def close(self) -> None:
         """Stop following and close the database; safe twice."""
         self._stopping.set()
