@@ -137,7 +137,8 @@ def test_calls_of_before_are_priced_anew_and_results_follow(server: ServerProces
     for number, session_id in enumerate(sessions):
         server.post("/sessions", exposure("test", session_id, VARIANTS[number % 2]["model"]))
         send(server, call(session_id, VARIANTS[number % 2]["model"]), call(session_id, days_ago=number))
-    server.wait_for_commit()
+    assert server.terminate() == 0
+    server.start()
     send(server, call("hot"))
     before = cost_estimates(server)
     assert [estimate for _, estimate, _ in before] == [None, None]
@@ -244,19 +245,20 @@ def test_calls_that_come_in_meanwhile_are_priced_and_counted_once(large: ServerP
     assert_sums_follow(large)
 
 
-def test_prices_and_repricing_are_the_project_s_own_and_an_admin_s(server: ServerProcess) -> None:
-    admins = [Client(server.url, create_key(server.data_dir, project, "admin")) for project in ("a", "b")]
-    reader = Client(server.url, create_key(server.data_dir, "a", "read"))
-    a, b = admins
+def test_prices_and_repricing_are_the_project_s_own_and_an_admin_s(tmp_path: Path) -> None:
+    keys = [create_key(tmp_path / "data", *of) for of in (("a", "admin"), ("b", "admin"), ("a", "read"))]
+    server = ServerProcess(tmp_path / "data").start()
+    a, b, reader = (Client(server, key) for key in keys)
 
-    assert reader.request("PUT", "/api/prices/p", json=PRICE).status_code == 403
-    assert reader.request("POST", "/reprice", json={"since": "2026-01-01"}).status_code == 403
-    assert a.request("PUT", "/api/prices/p", json=PRICE).status_code == 200
-    assert [one["key"] for one in reader.request("GET", "/api/prices").json()["resources"]] == ["p"]
-    assert b.request("GET", "/api/prices").json()["resources"] == []
-    begun = a.request("POST", "/reprice", json={"since": "2026-01-01"})
+    assert reader.ask("PUT", "/api/prices/p", json=PRICE).status_code == 403
+    assert reader.ask("POST", "/reprice", json={"since": "2026-01-01"}).status_code == 403
+    assert a.ask("PUT", "/api/prices/p", json=PRICE).status_code == 200
+    assert [one["key"] for one in reader.ask("GET", "/api/prices").json()["resources"]] == ["p"]
+    assert b.ask("GET", "/api/prices").json()["resources"] == []
+    begun = a.ask("POST", "/reprice", json={"since": "2026-01-01"})
     assert begun.status_code == 202
-    assert b.request("GET", f"/reprice/{begun.json()['id']}").status_code == 404
+    assert b.ask("GET", f"/reprice/{begun.json()['id']}").status_code == 404
+    server.stop()
 
 
 @pytest.mark.parametrize("body", [{}, {"since": "yesterday"}, {"since": "2026-01-01", "project": "b"}, []])
