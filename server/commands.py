@@ -199,7 +199,7 @@ class Command(BaseSettings):
     stop: CliSubCommand[Stop] = Field(description="Stop a test at once.")
     sql: CliSubCommand[Sql] = Field(description="Ask a read-only SQL question.")
     forget: CliSubCommand[Forget] = Field(description="Remove all rows of one customer.")
-    reprice: CliSubCommand[Reprice] = Field(description="Price calls of before by today's prices.")
+    reprice: CliSubCommand[Reprice] = Field(description="Price calls of before by the prices of today.")
     keys: CliSubCommand[Keys] = Field(description="Make, list and revoke API keys.")
 
     datasets: CliSubCommand[DatasetCommands] = Field(description="Make, list and export datasets of evaluations.")
