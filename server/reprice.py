@@ -41,7 +41,7 @@ def reprice(
 ) -> Repriced:
     """Price a project's calls of a day and later by the prices of now; return what became of those that cost other.
 
-    Raises StorageError; what was done by then stays done, and is left as it is when it is run again.
+    Raises StorageError, RegistryError; what was done by then stays done, and is left as it is when it is run again.
     """
     registry.refresh()
     progress("committing what is in the log", 0.0)

@@ -10,6 +10,7 @@ from typing import Generic, Literal, TypeVar
 
 from analytics.api.errors import ApiError
 from storage.errors import StorageError
+from storage.registry.errors import RegistryError
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Jobs(Generic[T]):
         try:
             job.result = work(job)
             job.state = "done"
-        except StorageError as error:
+        except (StorageError, RegistryError) as error:
             job.error, job.state = str(error), "failed"
         except Exception:
             logger.exception("the %s failed", self._name)

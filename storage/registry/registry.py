@@ -74,9 +74,9 @@ class Registry:
         self._thread.start()
 
     def refresh(self) -> None:
-        """Serve what other processes have written until now; where it can't be read, what was read last."""
+        """Serve what other processes have written until now. Raises RegistryError where that can't be read."""
         with self._reloading:
-            self._reload()
+            self._snapshot = self.read(lambda connection: load(connection, self._snapshot))
 
     def close(self) -> None:
         """Stop following and close the database; safe twice."""
