@@ -75,9 +75,13 @@ SPANS = Table(
             column(
                 "computed_cost",
                 pa.float64(),
-                "Cost from public prices at the span's own time, USD; NULL where unknown.",
+                "Cost by the project's own or public prices at the span's own time, USD; NULL where unknown.",
             ),
-            column("cost", pa.float64(), "reported_cost, else computed_cost; NULL, never 0, where both are unknown."),
+            column(
+                "cost",
+                pa.float64(),
+                "reported_cost, else computed_cost (docs/costs.md); NULL, never 0, where both are unknown.",
+            ),
             column("price_source", pa.string(), "Where computed_cost's price comes from, with its version."),
             column("time_to_first_token_ns", pa.int64(), "From the start to the first content, ns."),
             column("is_streaming", pa.bool_(), "Whether the answer was streamed."),

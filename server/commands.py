@@ -21,6 +21,7 @@ from server.flags import ApiKey, AsJson, DataDir, ProjectOfFiles, RegistryUrl, U
 from server.keys import Keys
 from server.output import print_rows, warn
 from server.registry_commands import Apply, Archive, Diff, Export, History, Publish, Restore, Rollback
+from server.reprice_command import Reprice
 from server.rollout_commands import Conclude, Rollout, Stop
 from server.settings import MIB, ServerSettings
 from storage.data_directory import DataDirectory
@@ -198,6 +199,7 @@ class Command(BaseSettings):
     stop: CliSubCommand[Stop] = Field(description="Stop a test at once.")
     sql: CliSubCommand[Sql] = Field(description="Ask a read-only SQL question.")
     forget: CliSubCommand[Forget] = Field(description="Remove all rows of one customer.")
+    reprice: CliSubCommand[Reprice] = Field(description="Price calls of before by the prices of today.")
     keys: CliSubCommand[Keys] = Field(description="Make, list and revoke API keys.")
 
     datasets: CliSubCommand[DatasetCommands] = Field(description="Make, list and export datasets of evaluations.")

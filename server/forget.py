@@ -8,9 +8,7 @@ from pathlib import Path
 from collector.exporters.lake import LakeExporter
 from collector.processors.privacy import Privacy
 from collector.quarantine import quarantined_files_with
-from collector.window import SpanWindow
-from schemas.spans import SPANS
-from server.errors import CommandError
+from server.offline import commit_log, data_of, offline
 from server.privacy import KEY_FILE, privacy_of
 from server.registry_place import registry_url_of
 from server.settings import ServerSettings
@@ -19,9 +17,7 @@ from storage.backup import backups
 from storage.data_directory import DataDirectory
 from storage.datasets.datasets import Datasets, DatasetsUnavailableError
 from storage.engines.duckdb import DuckDBEngine
-from storage.errors import LakeError
 from storage.hot import HotRows
-from storage.lake import Lake
 from storage.registry.errors import RegistryError
 from storage.upkeep.upkeep import Upkeep
 
@@ -34,30 +30,19 @@ def forget_in_files(
     ``settings`` are those of its server: its privacy policies say what the id is stored as. Raises CommandError,
     StorageError.
     """
-    data = DataDirectory(path)
-    if not data.lake.is_dir():
-        raise CommandError(f"{data.path} is no data directory: start a server there first, or name one by --data-dir")
+    data = data_of(path)
     privacy = privacy_of(settings, data, may_make_key=False)
     if privacy is None and (data.path / KEY_FILE).exists():
         progress(
             f"{data.path / KEY_FILE} is there, but no privacy policy is set: an id that is stored as a pseudonym is "
             "not found; name the server's settings by --config"
         )
-    data.lock()
-    try:
-        lake = Lake(data.lake)
-        exporter = _exporter(lake, data)
-        exporter.start()
-        try:
-            engine = DuckDBEngine(lake, HotRows(data.log, lake, data.writer_id()))
-            with closing(engine), closing(Datasets(registry_url_of(data, settings.registry_url))) as datasets:
-                return forget(
-                    exporter, Upkeep(lake), datasets, engine, data, project, customer_id, progress, privacy=privacy
-                )
-        finally:
-            exporter.stop()
-    finally:
-        data.unlock()
+    with offline(data) as (lake, exporter):
+        engine = DuckDBEngine(lake, HotRows(data.log, lake, data.writer_id()))
+        with closing(engine), closing(Datasets(registry_url_of(data, settings.registry_url))) as datasets:
+            return forget(
+                exporter, Upkeep(lake), datasets, engine, data, project, customer_id, progress, privacy=privacy
+            )
 
 
 def forget(
@@ -121,25 +106,3 @@ def _left_in_backups(data: DataDirectory) -> str:
         return ""
     names = ", ".join(path.name for path in older)
     return f"left in backups, which are never changed: remove {names} from {data.backups}"
-
-
-def commit_log(exporter: LakeExporter) -> None:
-    """Commit all that is in the log. Raises LakeError where that fails."""
-    exporter.flush()
-    for table, status in exporter.status()["tables"].items():
-        if status["commits"]["failing_for_s"]:
-            raise LakeError(f"table {table} can't be committed to: {status['commits']['last_error']}; try again then")
-
-
-def _exporter(lake: Lake, data: DataDirectory) -> LakeExporter:
-    limits = {name: ServerSettings.model_fields[name].default for name in ("segment_bytes_max", "log_bytes_max")}
-    return LakeExporter(
-        lake,
-        data.log,
-        data.writer_id(),
-        flush_interval_s=1.0,
-        window=SpanWindow(0),
-        # Nothing comes in, so nothing needs to be recognised.
-        recent_spans=SPANS.schema.empty_table,
-        **limits,
-    )

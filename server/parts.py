@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from analytics.api import (
     management,
     ofrep,
     registry,
+    reprice,
     rollouts,
     sql,
     traces,
@@ -63,6 +65,7 @@ from server.privacy import identifier, privacy_of
 from server.readiness import Readiness
 from server.recorder import ExposureRecorder
 from server.registry_place import registry_url_of
+from server.reprice import reprice as reprice_calls
 from server.settings import ServerSettings
 from server.tls import tls_of
 from storage import sql as statements
@@ -79,6 +82,7 @@ from storage.registry.document import DOCUMENT_BYTES_MAX
 from storage.registry.known_configs import KnownConfigs
 from storage.registry.registry import Registry
 from storage.registry.rollout_keeper import RolloutKeeper
+from storage.upkeep.repricing import Repriced
 from storage.upkeep.upkeep import Upkeep
 
 VERSION = "0.1.0"
@@ -218,6 +222,10 @@ class Parts:
             privacy=self.privacy,
         )
 
+    def reprice(self, project: str, since: date, is_dry: bool, progress: Callable[[str, float], None]) -> Repriced:
+        """Price a project's calls of a day and later anew, also those that are not committed yet."""
+        return reprice_calls(self.exporter, self.upkeep, self.registry, project, since, progress, is_dry=is_dry)
+
     def backup(self) -> Path:
         """Return the folder of a new backup of the data directory."""
         return backup(self.exporter, self.upkeep, self.registry, self._data)
@@ -276,6 +284,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(evaluations.router(parts.engine, upload))
     app.include_router(datasets.router(dataset_parts(parts, settings)))
     app.include_router(customers.router(parts.forget))
+    app.include_router(reprice.router(parts.reprice))
     app.include_router(backups.router(parts.backup, left_out=left_out(parts.registry)))
     app.include_router(
         sql.router(

@@ -64,6 +64,8 @@ SCOPES: dict[str, Scopes] = {
     **dict.fromkeys(MANAGEMENT, READ),
     "/customers/forget": ADMIN,
     "/customers/forget/{job_id}": ADMIN,
+    "/reprice": ADMIN,
+    "/reprice/{job_id}": ADMIN,
     "/api/export": READ,
     # These concern all projects.
     "/backups": ADMIN,

@@ -6,9 +6,10 @@ provider before one that does not, the one that began later, and then the first 
 """
 
 import fnmatch
+import logging
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -27,6 +28,8 @@ NAMES_MAX = 2_000
 
 PROJECTS_MAX = 1_000
 OVERRIDES_MAX = 10_000
+
+logger = logging.getLogger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WILD = re.compile(r"[*?]")
@@ -99,7 +102,7 @@ class Overrides:
     """The prices of one project's own."""
 
     def __init__(self, prices: Sequence[OwnPrice]) -> None:
-        found = [_override(each.key, each.version, each.body) for each in prices]
+        found = list(_readable(prices))
         self._patterns = [each for each in found if each.model.regex is not None]
         self._by_name: dict[str, list[Override]] = {}
         for each in found:
@@ -135,6 +138,15 @@ class ProjectOverrides:
             while len(self._made) > PROJECTS_MAX:
                 self._made.popitem(last=False)
         return made[1]
+
+
+def _readable(prices: Sequence[OwnPrice]) -> Iterator[Override]:
+    for each in prices:
+        try:
+            yield _override(each.key, each.version, each.body)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            # As a later version may have written it: it must not keep calls from being stored.
+            logger.exception("version %d of a price can't be read, and holds for nothing", each.version)
 
 
 @lru_cache(maxsize=OVERRIDES_MAX)

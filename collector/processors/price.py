@@ -124,12 +124,14 @@ class _Pricing:
         self.codes: Integers = np.zeros(spans.num_rows, np.int64)
         self.rates: list[Rate | None] = [None]
         self._spans = spans
-        self._calls = _Calls.of(spans)
         self._coded: dict[str, Coded] = {}
 
     def price_all(self, overrides_of: OverridesOf) -> None:
         """Price the leaf calls, each by its project's own prices, else by the public ones."""
         rows = np.flatnonzero(booleans(self._spans["is_inference"]))
+        if not len(rows):
+            return
+        self._calls = _Calls.of(self._spans)
         if len(rows) <= FEW:
             for row in rows.tolist():
                 self._price_one(row, overrides_of)

@@ -73,6 +73,11 @@ class Registry:
         self._thread = threading.Thread(target=self._follow, name="registry", daemon=True)
         self._thread.start()
 
+    def refresh(self) -> None:
+        """Serve what other processes have written until now. Raises RegistryError where that can't be read."""
+        with self._reloading:
+            self._snapshot = self.read(lambda connection: load(connection, self._snapshot))
+
     def close(self) -> None:
         """Stop following and close the database; safe twice."""
         self._stopping.set()

@@ -41,7 +41,7 @@ def test_every_path_is_described(shared_server: ServerProcess) -> None:
 
 
 # Each of the paths is asked fifty times.
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_every_answer_is_one_that_the_description_has(shared_server: ServerProcess) -> None:
     schema = schemathesis.openapi.from_url(f"{shared_server.url}/openapi.json")
     answers: dict[str, set[int]] = {}

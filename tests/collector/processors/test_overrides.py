@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -226,6 +227,25 @@ def test_a_change_counts_from_the_next_batch_on() -> None:
 
     known.given = ()
     assert price(spans, overrides)["cost"].to_pylist() == [public_cost()]
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"no JSON", b'{"model": "gpt-4o", "from": "soon"}'])
+def test_a_price_that_can_t_be_read_keeps_no_call_and_no_other_price_back(body: bytes) -> None:
+    known = Known({})
+    known.given = (Served("broken", 1, body), *known.given)
+
+    (row,) = priced(known)
+
+    assert row["cost"] == 7.0
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 128, "*?a" * 85, "?*" * 128, "*" * 256])
+def test_no_pattern_takes_long(pattern: str) -> None:
+    began = time.process_time()
+
+    priced(Known({"model": pattern}), {"response_model": "a" * 255 + "b"})
+
+    assert time.process_time() - began < 1.0
 
 
 def test_any_number_of_names_can_be_sent() -> None:
