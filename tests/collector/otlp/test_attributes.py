@@ -5,7 +5,7 @@ import base64
 import orjson
 import pytest
 from client_messages import any_value, key_values
-from collector_inputs import any_values, decode, export, keys, sent_attributes, span
+from collector_inputs import any_values, decode, export, keys, sent_attributes, span, span_row
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
@@ -120,3 +120,45 @@ def test_of_an_attribute_that_stands_twice_the_last_counts() -> None:
     found = orjson.loads(attributes_json(pairs))
 
     assert found == {"a": 2, "b": 0}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"input.value": "weaker", "k": 1},
+        {"llm.input_messages.0.role": "user", "llm.input_messages.0.content": "weaker"},
+        {"gen_ai.prompt.0.content": "weaker", "input.value": "weakest"},
+    ],
+)
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ({"name": "gen_ai.client.inference.operation.details", "key": "gen_ai.input.messages"}, "[1]"),
+        ({"name": "gen_ai.user.message", "key": "content"}, '[{"role":"user","content":"[1]"}]'),
+    ],
+)
+def test_an_attribute_that_an_event_outranks_stays_among_the_others(
+    attributes: dict[str, object], event: dict[str, str], said: str
+) -> None:
+    sent = span(attributes)
+    sent.events.add(name=event["name"], attributes=span({event["key"]: "[1]"}).attributes)
+
+    (row,) = decode(export(sent), Format.OTLP_PROTOBUF).rows
+
+    assert row["input"] == said
+    assert orjson.loads(row["attributes"]) == attributes
+    assert row["promoted"] is None
+
+
+def test_a_member_of_json_fills_only_what_nothing_stronger_does() -> None:
+    usage = '{"input":5,"input_cache_read":9,"total":70}'
+
+    row = span_row(
+        {
+            "langfuse.observation.usage_details": usage,
+            "gen_ai.usage.cache_read_tokens": 3,
+            "llm.usage.total_tokens": "60",
+        }
+    )
+
+    assert (row["input_tokens"], row["cache_read_tokens"], row["total_tokens"]) == (14, 3, 60)
