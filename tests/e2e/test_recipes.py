@@ -69,8 +69,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 
 def run(code: str, server: ServerProcess) -> str:
+    script = server.data_dir.parent / "recipe.py"
+    script.write_text(code)
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, script],
         cwd=server.data_dir.parent,
         env=environment(),
         capture_output=True,

@@ -97,6 +97,9 @@ def _open() -> duckdb.DuckDBPyConnection:
     database.execute("SET enable_external_access = false")
     # With the place of the fault.
     database.execute("SET errors_as_json = true")
+    # Counted, not printed.
+    database.execute("SET enable_progress_bar = true")
+    database.execute("SET enable_progress_bar_print = false")
     return database
 
 
