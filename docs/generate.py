@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import duckdb
 from pydantic.fields import FieldInfo
 
 from docs.dialects import dialects
 from schemas.table import Table
-from schemas.tables import TABLES
 from server.settings import ServerSettings
+from storage.session_labels import SESSION_LABELS
+from storage.sql_views import LABELS, TABLES_BY_NAME, VIEWS, SqlView
 
 FOLDER = Path(__file__).parent
+COLUMNS = "| column | type | |\n|---|---|---|\n"
 
 CONFIGURATION = """\
 # Configuration
@@ -32,8 +35,10 @@ flush_interval_s = 5
 SCHEMA = """\
 # Schema
 
-The tables of the lake. Each is a Delta table under `DATA_DIR/lake/`, which any engine may read while the server runs;
-over `POST /sql` and `fallom-server sql` the same names also hold the rows that are acknowledged and not yet committed.
+What SQL is asked about ([sql.md](sql.md)): the tables of the lake, and views over them. Each table is a Delta table in
+`DATA_DIR/lake/`, which any engine may read while the server runs ([recipes.md](recipes.md)); over `POST /sql` and
+`fallom-server sql` the same names also hold the rows that are acknowledged and not yet committed. One table has another
+name there: what is `metrics` in the lake is `metric_values` in SQL, since the view `metrics` is what is mostly meant.
 `log_records` and `metric_points` are empty without `keep_logs` and `keep_metrics` ([otlp.md](otlp.md)).
 
 ## Attributes as JSON
@@ -63,7 +68,7 @@ def configuration() -> str:
 
 def schema() -> str:
     """Return the text of docs/schema.md."""
-    return SCHEMA + "".join(_table(table) for table in TABLES)
+    return SCHEMA + "".join(map(_view, VIEWS)) + "".join(_table(name, table) for name, table in TABLES_BY_NAME.items())
 
 
 def _setting(name: str, field: FieldInfo) -> str:
@@ -71,14 +76,29 @@ def _setting(name: str, field: FieldInfo) -> str:
     return f"| `{name}` | `--{name.replace('_', '-')}` | `FALLOM_{name.upper()}` | {default} | {field.description} |"
 
 
-def _table(table: Table) -> str:
+def _view(view: SqlView) -> str:
+    types = view_types(view)
+    rows = [f"| `{name}` | {types[name]} | {description} |\n" for name, description in view.columns.items()]
+    return f"\n## {view.name} (view)\n\n{view.description}\n\n{COLUMNS}" + "".join(rows)
+
+
+def view_types(view: SqlView) -> dict[str, str]:
+    """Return the type of each column of a view, as the database has it."""
+    with duckdb.connect() as database:
+        for name, table in TABLES_BY_NAME.items():
+            database.register(name, table.schema.empty_table())
+        database.register(LABELS, SESSION_LABELS.empty_table())
+        rows = database.execute(f"DESCRIBE {view.statement}").fetchall()
+    return {name: kind for name, kind, *_ in rows}
+
+
+def _table(name: str, table: Table) -> str:
     partition = f"Partitioned by {', '.join(table.partition_by)}. " if table.partition_by else ""
     rows = [
         f"| `{field.name}` | {field.type} | {field.metadata[b'description'].decode()} |\n" for field in table.schema
     ]
-    head = (
-        f"\n## {table.name}\n\n{partition}Sorted by {', '.join(table.sort_by)}.\n\n| column | type | |\n|---|---|---|\n"
-    )
+    in_lake = "" if name == table.name else f" (`{table.name}` in the lake)"
+    head = f"\n## {name}{in_lake}\n\n{partition}Sorted by {', '.join(table.sort_by)}.\n\n{COLUMNS}"
     return head + "".join(rows)
 
 

@@ -28,19 +28,32 @@ def refuse_project(url: str | None, project: str | None) -> None:
 
 def request(method: str, url: str, path: str, api_key: str | None, **options: Any) -> dict[str, Any]:
     """Return the JSON object that the server answers. Raises CommandError, with the server's own words."""
+    answer = _object(send(method, url, path, api_key, **options))
+    if answer is None:
+        raise CommandError(f"{url}{path} answered no JSON object: is it a server of this kind?")
+    return answer
+
+
+def send(method: str, url: str, path: str, api_key: str | None, **options: Any) -> httpx.Response:
+    """Return the server's answer to a request that succeeds. Raises CommandError, with the server's own words."""
     key = api_key or os.environ.get("FALLOM_API_KEY")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = {**options.pop("headers", {}), **({"Authorization": f"Bearer {key}"} if key else {})}
     try:
-        response = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=TIMEOUT_S, **options)
+        response = httpx.request(method, url.rstrip("/") + path, headers=headers, **{"timeout": TIMEOUT_S, **options})
     except httpx.HTTPError as error:
         raise CommandError(f"{url} can't be reached: {error}") from error
     except httpx.InvalidURL as error:
         raise CommandError(f"url: {error}, got {url!r}") from error
+    if not response.is_success:
+        answer = _object(response) or {}
+        message = answer.get("error", {}).get("message")
+        raise CommandError(message or f"{url}{path} answered {response.status_code}")
+    return response
+
+
+def _object(response: httpx.Response) -> dict[str, Any] | None:
     try:
         answer = response.json()
     except ValueError:
-        answer = {}
-    if response.is_success and isinstance(answer, dict):
-        return answer
-    message = answer.get("error", {}).get("message") if isinstance(answer, dict) else None
-    raise CommandError(message or f"{url}{path} answered {response.status_code}")
+        return None
+    return answer if isinstance(answer, dict) else None

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, CliApp, CliSubCommand, SettingsConfigDict, SettingsError
 
-from analytics.rows import json_rows
 from collector.component import CollectorError
 from schemas.project import DEFAULT_PROJECT
 from server import api_client
@@ -23,12 +22,9 @@ from server.output import print_rows, warn
 from server.registry_commands import Apply, Archive, Diff, Export, History, Publish, Restore, Rollback
 from server.reprice_command import Reprice
 from server.rollout_commands import Conclude, Rollout, Stop
-from server.settings import MIB, ServerSettings
-from storage.data_directory import DataDirectory
-from storage.engines.duckdb import DuckDBEngine
+from server.settings import ServerSettings
+from server.sql_command import Sql
 from storage.errors import StorageError
-from storage.hot import HotRows
-from storage.lake import Lake
 from storage.registry.errors import RegistryError
 
 FORGET_POLL_S = 0.2
@@ -47,53 +43,6 @@ class Serve(ServerSettings):
         from server.serve import serve
 
         serve(self)
-
-
-class Sql(BaseModel):
-    """Ask a read-only SQL question over spans, metrics, exposures, session_rollup, log_records and metric_points."""
-
-    query: CliPositionalArg[str] = Field(description="One SELECT statement.")
-    project: ProjectOfFiles = None
-    url: Url = None
-    api_key: ApiKey = None
-    data_dir: DataDir = Path("./data")
-    timeout_s: Annotated[float, Field(gt=0, description="Stop the statement after so long.")] = 60.0
-    rows_max: Annotated[int, Field(ge=1, description="Print so many rows at most.")] = 100_000
-    bytes_max: Annotated[int, Field(ge=1, description="Print so many bytes of rows at most.")] = 1024 * MIB
-    as_json: AsJson = False
-
-    def cli_cmd(self) -> None:
-        """Print the answer."""
-        api_client.refuse_project(self.url, self.project)
-        answer = (
-            self._from_files()
-            if self.url is None
-            else api_client.post(self.url, "/sql", {"query": self.query}, self.api_key)
-        )
-        print_rows(answer["columns"], answer["rows"], as_json=self.as_json)
-        if answer["truncated"]:
-            warn(f"the answer was cut at {len(answer['rows'])} rows")
-
-    def _from_files(self) -> dict[str, Any]:
-        data = DataDirectory(self.data_dir)
-        if not data.lake.is_dir():
-            raise CommandError(
-                f"{data.path} is no data directory: start a server there first, or name one by --data-dir"
-            )
-        lake = Lake(data.lake)
-        engine = DuckDBEngine(lake, HotRows(data.log, lake, data.writer_id()))
-        answer = engine.query_untrusted(
-            self.query,
-            project=self.project or DEFAULT_PROJECT,
-            timeout_s=self.timeout_s,
-            rows_max=self.rows_max,
-            bytes_max=self.bytes_max,
-        )
-        return {
-            "columns": answer.rows.schema.names,
-            "rows": json_rows(answer.rows),
-            "truncated": answer.truncated,
-        }
 
 
 class Forget(BaseModel):

@@ -118,7 +118,6 @@ class Parts:
         writer_id = data.writer_id()
         self.engine = DuckDBEngine(lake, HotRows(data.log, lake, writer_id))
         self.engine.users.labels_of = partial(session_labels, self.engine, self.registry)
-        self.engine.users.labels_of = partial(session_labels, self.engine, self.registry)
         self.exporter = LakeExporter(
             lake,
             data.log,

@@ -120,7 +120,7 @@ class _AnswerResponse(StreamingResponse):
             ROWS: str(head.rows),
             "Vary": "Accept",
         }
-        super().__init__(_chunks(asked), headers=headers, media_type=media_type)
+        super().__init__(_chunks(asked, head.size_bytes, end), headers=headers, media_type=media_type)
         self._end = end
         self._timeout_s = _ANSWER_GRACE_S + head.size_bytes / _ANSWER_BYTES_PER_S_MIN
 
@@ -134,7 +134,12 @@ class _AnswerResponse(StreamingResponse):
             self._end()
 
 
-async def _chunks(asked: UserStatement) -> AsyncIterator[bytes]:
+async def _chunks(asked: UserStatement, left_bytes: int, end: Callable[[], None]) -> AsyncIterator[bytes]:
     chunks = asked.chunks()
-    while (chunk := await to_thread.run_sync(next, chunks, b"")) != b"":
+    while left_bytes:
+        chunk = await to_thread.run_sync(next, chunks)
+        left_bytes -= len(chunk)
+        if not left_bytes:
+            # Before the last bytes are sent: whoever has them may ask the next question.
+            end()
         yield chunk

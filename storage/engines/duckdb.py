@@ -140,7 +140,7 @@ class DuckDBEngine:
         self._columns = FileColumns()
         self.trace_places = TracePlaces()
         self._trusted = _database(memory_limit, threads, readable=lake.directory)
-        self.users = UserStatements(lake.directory, self._view)
+        self.users = UserStatements(lake.directory, self.view)
 
     def close(self) -> None:
         """Stop users' statements, end the database; safe twice."""
@@ -157,7 +157,7 @@ class DuckDBEngine:
         """Give one project's rows, or all where it is None, for as many statements as are needed."""
         connection = self._trusted.cursor()
         try:
-            yield QuerySession(connection, project, self._define_files, self._view)
+            yield QuerySession(connection, project, self._define_files, self.view)
         finally:
             connection.close()
 
@@ -172,7 +172,8 @@ class DuckDBEngine:
         """Answer a user's statement: one SELECT, stopped at ``timeout_s``, cut at ``rows_max`` or ``bytes_max``."""
         return self.users.answer(statement, project, Limits(timeout_s, rows_max, bytes_max))
 
-    def _view(self, table: Table) -> View:
+    def view(self, table: Table) -> View:
+        """Return all acknowledged rows of a table."""
         if table is not SESSION_ROLLUP:
             return self._hot.view(table)
         # The rollup has no log of its own: its hot rows are those of the spans that it does not yet count.

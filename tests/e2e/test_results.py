@@ -461,6 +461,48 @@ def test_all_experiments_are_listed_with_their_traffic(
     assert (waiting["status"], waiting["sessions"], waiting["last_seen_at"]) == ("waiting", 0, None)
 
 
+def test_sql_s_sessions_of_an_experiment_add_up_to_its_results(
+    results_server: ServerProcess, known: list[list[Session]]
+) -> None:
+    """The very statement of docs/sql.md; beside it, why sessions do not count."""
+    statement = f"""
+        SELECT variant, count(*) AS sessions, sum(calls) AS calls,
+            sum(latency_ms_sum) / sum(latency_count) AS latency_ms,
+            sum(time_to_first_token_ms_sum) / sum(time_to_first_token_count) AS time_to_first_token_ms,
+            sum(errors) / sum(calls) AS error_rate, sum(cost_sum) / sum(cost_count) AS cost_per_call,
+            avg(cost_sum) FILTER (is_cost_known) AS cost_per_session,
+            sum(output_tokens) / sum(tokens_count) AS output_tokens, avg(calls) AS calls_per_session
+        FROM experiment_sessions WHERE config_key = '{KEY}' AND is_counted
+        GROUP BY variant, variant_index ORDER BY variant_index
+    """
+    labels = f"SELECT label, count(*) AS n FROM experiment_sessions WHERE config_key = '{KEY}' GROUP BY label"
+
+    found = results_server.sql(statement)
+    answer = strict_results(results_server, KEY)
+
+    figures = answered_figures(answer)
+    by_name = {
+        "latency_ms": ("latency_ms", "mean", "per_call", None),
+        "time_to_first_token_ms": ("time_to_first_token_ms", "mean", "per_call", None),
+        "error_rate": ("error_rate", "ratio", "per_call", None),
+        "cost_per_call": ("cost_usd", "mean", "per_call", None),
+        "cost_per_session": ("cost_usd", "mean", "per_session", None),
+        "output_tokens": ("output_tokens", "mean", "per_call", None),
+        "calls_per_session": ("calls_per_session", "mean", "per_session", None),
+    }
+    for place, row in enumerate(found):
+        arm = answer["variants"][place]
+        assert (row["variant"], row["sessions"], row["calls"]) == (arm["key"], arm["sessions"], arm["calls"])
+        for name, key in by_name.items():
+            assert row[name] == pytest.approx(figures[key]["variants"][place]["estimate"], rel=1e-12), name
+    counts = {row["label"]: row["n"] for row in results_server.sql(labels)}
+    assert counts.pop("randomised") == sum(arm["sessions"] for arm in answer["variants"])
+    excluded = answer["health"]["excluded"]
+    # Those without an exposure have none that a row could be of.
+    assert counts == {label: n for label, n in excluded.items() if n and label != "missing_exposure"}
+    assert len(counts) >= 3
+
+
 def test_the_figures_of_the_vectors_are_those_published_with_them(results_server: ServerProcess) -> None:
     variants = {arm: {"model": model, "weight": 50} for arm, model in VECTOR_MODELS.items()}
     results_server.define({"configs": [{"key": "vectors", "variants": variants}]})

@@ -52,7 +52,8 @@ class _Forks:
                     return
 
     def end(self) -> None:
-        """Kill all forks."""
+        """Kill all forks; nobody waits for their ends."""
+        signal.set_wakeup_fd(-1)
         for process in (self._waiting, *self._running):
             os.kill(process, signal.SIGKILL)
 

@@ -1,7 +1,7 @@
 """What a statement's process and the server say to each other: frames of a kind, a length and so many bytes.
 
-The server sends one frame, the request, and after it an Arrow stream a table of rows. The process answers with any
-number of PROGRESS, then REFUSED, or ANSWER and the answer's bytes.
+The server sends one frame, the request, and after it an Arrow stream a table of rows. The process answers with BEGUN,
+any number of PROGRESS, then REFUSED, or ANSWER and the answer's bytes.
 """
 
 import struct
@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import orjson
 
-REQUEST, PROGRESS, REFUSED, ANSWER = b"Q", b"P", b"R", b"A"
+REQUEST, BEGUN, PROGRESS, REFUSED, ANSWER = b"Q", b"B", b"P", b"R", b"A"
 
 _HEAD = struct.Struct("!cI")
 # A request has the names of all files of its tables.

@@ -18,6 +18,7 @@ import storage
 from storage.engines.sandbox.fork import STATEMENT
 from storage.engines.sandbox.frames import (
     ANSWER,
+    BEGUN,
     PROGRESS,
     REFUSED,
     REQUEST,
@@ -37,6 +38,8 @@ from storage.errors import (
 )
 
 CHUNK_BYTES = 256 * 1024
+# A process is there at once, unless the machine is very busy, or rows that are not committed are very many.
+BEGIN_S_MAX = 30.0
 _MODULE = "storage.engines.sandbox.fork"
 _END_TIMEOUT_S = 2.0
 _CANCELLED = "stopped: it was cancelled"
@@ -70,16 +73,14 @@ class RunningStatement:
 
     def ask(self, prepare: Prepare, on_progress: OnProgress | None = None) -> AnswerHead:
         """Send what ``prepare`` returns; return when the whole answer is there to be read. Raises QueryError."""
-        timer = threading.Timer(self._timeout_s, self._expire)
-        timer.daemon = True
-        timer.start()
         try:
-            self._send(*prepare())
-            return self._head(on_progress)
+            with self._ending_after(BEGIN_S_MAX, "waiting for a process"):
+                self._send(*prepare())
+                self._expect_begin()
+            with self._ending_after(self._timeout_s, "the limit of a statement"):
+                return self._head(on_progress)
         except (BrokenFrameError, OSError, pa.ArrowException) as error:
             raise self._stopped or self._death() from error
-        finally:
-            timer.cancel()
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the answer's bytes. Raises QueryError where the process ends before their end."""
@@ -122,6 +123,11 @@ class RunningStatement:
                 writer.write_table(table)
         self._stream.flush()
 
+    def _expect_begin(self) -> None:
+        kind, _ = read_frame(self._stream)
+        if kind != BEGUN:
+            raise BrokenFrameError(f"the begin of a statement expected, got a frame of the kind {kind!r}")
+
     def _head(self, on_progress: OnProgress | None) -> AnswerHead:
         while True:
             kind, content = read_frame(self._stream)
@@ -137,8 +143,15 @@ class RunningStatement:
             else:
                 raise BrokenFrameError(f"an answer expected, got a frame of the kind {kind!r}")
 
-    def _expire(self) -> None:
-        self.stop(QueryTimeoutError(f"stopped after {self._timeout_s:g} s, the limit of a statement"))
+    @contextmanager
+    def _ending_after(self, time_s: float, what: str) -> Iterator[None]:
+        timer = threading.Timer(time_s, self.stop, [QueryTimeoutError(f"stopped after {time_s:g} s, {what}")])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _death(self) -> QueryError:
         """Return what the process that forks says of the end of this one."""

@@ -18,7 +18,7 @@ from schemas.tables import TABLES
 from storage.engines.answer_formats import rendered
 from storage.engines.answer_limits import limited
 from storage.engines.sandbox import confinement
-from storage.engines.sandbox.frames import ANSWER, PROGRESS, REFUSED, read_frame, write_frame
+from storage.engines.sandbox.frames import ANSWER, BEGUN, PROGRESS, REFUSED, read_frame, write_frame
 from storage.engines.sandbox.refusal import Refusal, refusal_of
 from storage.engines.sandbox.request import Limits, Request, Source
 from storage.engines.sandbox.statement import refuse_all_but_one_select
@@ -54,6 +54,7 @@ def serve(handoff: socket.socket) -> None:
 def _answer(database: duckdb.DuckDBPyConnection, stream: BinaryIO) -> None:
     request = _request(read_frame(stream)[1])
     _confine(database, request.limits)
+    write_frame(stream, BEGUN, None)
     try:
         with _told(database, request.statement):
             _define(database, request, stream)
@@ -96,6 +97,9 @@ def _open() -> duckdb.DuckDBPyConnection:
     database.execute("SET enable_external_access = false")
     # With the place of the fault.
     database.execute("SET errors_as_json = true")
+    # Counted, not printed.
+    database.execute("SET enable_progress_bar = true")
+    database.execute("SET enable_progress_bar_print = false")
     return database
 
 
