@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from collector.processors.leaves import Leaves
 from collector.processors.normalise import normalise
 from collector.processors.price import OverridesOf, no_overrides, price
 from collector.processors.statement import with_statement_hash
@@ -14,7 +15,7 @@ TableProcessor = Callable[[str, pa.RecordBatch], pa.RecordBatch]
 """A processor of any table's rows, given the table's name."""
 
 PROCESSORS: dict[str, tuple[Processor, ...]] = {
-    "spans": (normalise, split_tokens),
+    "spans": (normalise, Leaves(), split_tokens),
     "exposures": (with_statement_hash,),
 }
 
