@@ -1,9 +1,9 @@
 """Fills ``tool_calls`` from the answer of a call to a model, whichever library's shape it has.
 
 A call of a tool is an object that names one: OTel's and Anthropic's blocks (``type``: ``tool_call``, ``tool_use``, …),
-the entries of lists like ``tool_calls``, the AI SDK's with a ``toolCallId``, Google's ``functionCall``, and what libraries
-spread over keys like ``tool_calls.0.name``. They are looked for throughout the answer, in their order; one that stands
-there twice counts once.
+the entries of lists like ``tool_calls``, the AI SDK's with a ``toolCallId``, Google's ``functionCall``, and what
+libraries spread over keys like ``tool_calls.0.name``. They are looked for throughout the answer, in their order; one
+that stands there twice counts once.
 """
 
 import re
@@ -24,7 +24,8 @@ _BLOCKS = frozenset(("tool_call", "tool-call", "tool_use", "function_call"))
 _LISTS = frozenset(("tool_calls", "toolCalls"))
 _SINGLE = frozenset(("functionCall", "function_call", "tool_call"))
 _SPREAD = re.compile(r"(?:^|\.)tool_calls\.([0-9]{1,4})\.(?:tool_call\.)?(id|(?:function\.)?(?:name|arguments))$")
-_IDS = ("id", "call_id", "tool_call_id", "toolCallId")
+# OpenAI's Responses API gives the item an id of its own beside the call's.
+_IDS = ("call_id", "tool_call_id", "toolCallId", "id")
 _NAMES = ("name", "toolName", "tool_name", "function.name")
 _ARGUMENTS = ("arguments", "args", "input", "function.arguments")
 
@@ -55,7 +56,10 @@ def tool_calls(output: str) -> str | None:
     """Return the calls of tools in an answer, a JSON list of ``{id, name, arguments}``; None where there are none."""
     calls: dict[bytes, Call] = {}
     for call in _calls(_loaded(output), 0):
-        calls.setdefault(orjson.dumps([call["id"], call["name"], None if call["id"] else call["arguments"]]), call)
+        key = orjson.dumps([call["id"], call["name"], None if call["id"] else call["arguments"]])
+        # Where a stream began, a call has no arguments yet.
+        if not calls.setdefault(key, call)["arguments"]:
+            calls[key]["arguments"] = call["arguments"]
         if len(calls) == CALLS_MAX:
             break
     return orjson.dumps(list(calls.values())).decode() if calls else None
