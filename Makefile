@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TEST_PROCESSES ?= 2
 
 
-.PHONY: setup demo serve test conformance crash fuzz hostile check bench format lint types contracts docs lock clean
+.PHONY: setup demo serve test conformance crash fuzz hostile recordings recordings-environments check bench format lint types contracts docs lock clean
 
 setup: $(STAMP)
 
@@ -50,6 +50,16 @@ hostile: export PYTHONPATH := tests
 hostile: setup
 	$(BIN)/python -m hostile.run --requests $(HOSTILE_REQUESTS)
 
+# What real instrumentors export, recorded anew as fixtures for `make test`: all, or RUNS="name …". Minutes.
+recordings: export PYTHONPATH := tests:.
+recordings: setup
+	$(BIN)/python -m recordings.record $(RUNS)
+
+# The environments that they run in; `make test` makes them itself, or skips what runs in them where it can't.
+recordings-environments: export PYTHONPATH := tests:.
+recordings-environments: setup
+	$(BIN)/python -m recordings.environments
+
 # How fast it is, on this machine: docs/performance.md says how to read it.
 bench: setup
 	$(BIN)/python benchmarks/ingest.py --batch 512 1 --transport grpc http fallom
@@ -76,6 +86,7 @@ docs: setup
 lock: setup
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-emit-package fallom-sdk --no-header --no-emit-index-url pyproject.toml sdk/pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url tests/recordings/requirements.in --output-file tests/recordings/requirements.txt
 
 clean:
 	rm -rf $(VENV) .client-environments

@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import orjson
+import pyarrow as pa
 
 from collector.promote import COUNT_MAX, as_cost, as_count, as_text
 from schemas.dialects import READINGS, EventMessages, Member, Moment, Preface, readings
+from schemas.spans import SPANS
 
 Attributes = Mapping[str, object]
 Event = Mapping[str, object]
@@ -24,6 +26,8 @@ _BODY = "gen_ai.event.content"
 _ENVELOPE = frozenset((_BODY, "gen_ai.system", "gen_ai.provider.name", "event.name"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_RANK = 1 << 31
+_DEPTH_MAX = 3
+_TEXTS = frozenset(field.name for field in SPANS.schema if field.type == pa.string())
 
 
 def derived(
@@ -155,13 +159,34 @@ def _as_whole(value: object, _start_unix_nano: int | None) -> str | None:
 def _member_of(reading: Member) -> Read:
     as_number = as_cost if reading.column == "reported_cost" else as_count
     sums = [_sum_of(names, as_number) for names in reading.names]
+    is_deep = any("." in names for names in reading.names)
 
     def read(value: object, _start_unix_nano: int | None) -> float | None:
         if not isinstance(value, dict):
             return None
-        return next((total for total_of in sums if (total := total_of(value)) is not None), None)
+        members = _with_inner(value) if is_deep else value
+        return next((total for total_of in sums if (total := total_of(members)) is not None), None)
 
     return read
+
+
+def _text_member_of(reading: Member) -> Read:
+    def read(value: object, _start_unix_nano: int | None) -> str | None:
+        if not isinstance(value, dict):
+            return None
+        return next((text for name in reading.names if (text := as_text(value.get(name))) is not None), None)
+
+    return read
+
+
+def _with_inner(members: Mapping[str, object], path: str = "", depth: int = 0) -> dict[str, object]:
+    """Return the members, and those of the objects among them as ``outer.inner``."""
+    found: dict[str, object] = {}
+    for name, value in members.items():
+        found[path + name] = value
+        if isinstance(value, dict) and depth < _DEPTH_MAX:
+            found |= _with_inner(value, f"{path}{name}.", depth + 1)
+    return found
 
 
 def _sum_of(names: str, as_number: Callable[[object], float | None]) -> Callable[[Mapping[str, object]], float | None]:
@@ -183,7 +208,9 @@ def _sum_of(names: str, as_number: Callable[[object], float | None]) -> Callable
 def _reader(reading: Member | Moment) -> Read:
     if isinstance(reading, Moment):
         return _elapsed_ns
-    return _member_of(reading) if reading.names else _as_whole
+    if not reading.names:
+        return _as_whole
+    return _text_member_of(reading) if reading.column in _TEXTS else _member_of(reading)
 
 
 _READERS: dict[str, list[tuple[str, int, Read]]] = defaultdict(list)

@@ -57,11 +57,16 @@ def environment(name: str) -> Path:
     """
     if name not in PINS:
         raise ClientEnvironmentError(f"No client environment is called {name!r}: use one of {', '.join(PINS)}.")
+    return environment_of(name, PINS[name])
+
+
+def environment_of(name: str, pins: Sequence[str]) -> Path:
+    """Do the same for an environment of exactly these pins."""
     directory = ROOT / name
     ROOT.mkdir(exist_ok=True)
     with _locked(ROOT / f"{name}.lock"):
-        if not _is_complete(directory, PINS[name]):
-            _make(directory, PINS[name])
+        if not _is_complete(directory, pins):
+            _make(directory, pins)
     return _interpreter(directory)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import subprocess
@@ -10,31 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from javascript_packages import ENVIRONMENTS, installed
 
 SOURCES = Path(__file__).parent / "javascript"
-INSTALLED = Path(__file__).parents[1] / ".client-environments" / "javascript"
-INSTALL_S_MAX = 300
+INSTALLED = ENVIRONMENTS / "javascript"
 EXPORT_S_MAX = 60
 
 
 def install() -> None:
-    """Install what the lock file names, unless that is there; skip where there is no Node.js."""
+    """Install them; skip where there is no Node.js."""
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("Node.js is not installed")
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    lock = (SOURCES / "package-lock.json").read_bytes()
-    marker = INSTALLED / "installed.lock"
-    with INSTALLED.with_suffix(".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if not marker.exists() or marker.read_bytes() != lock:
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(SOURCES / name, INSTALLED / name)
-            command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-            done = subprocess.run(command, cwd=INSTALLED, capture_output=True, text=True, timeout=INSTALL_S_MAX)
-            assert done.returncode == 0, done.stderr
-            marker.write_bytes(lock)
-        # Beside what it imports.
-        shutil.copy(SOURCES / "export.mjs", INSTALLED / "export.mjs")
+    installed(SOURCES, INSTALLED.name)
 
 
 def export(kind: str, url: str, *, compression: str = "none", count: int = 1, key: str = "") -> subprocess.Popen[str]:

@@ -4,17 +4,19 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from collector.processors.leaves import Leaves
 from collector.processors.normalise import normalise
 from collector.processors.price import OverridesOf, no_overrides, price
 from collector.processors.statement import with_statement_hash
 from collector.processors.tokens import split_tokens
+from collector.processors.tool_calls import fill_tool_calls
 
 Processor = Callable[[pa.RecordBatch], pa.RecordBatch]
 TableProcessor = Callable[[str, pa.RecordBatch], pa.RecordBatch]
 """A processor of any table's rows, given the table's name."""
 
 PROCESSORS: dict[str, tuple[Processor, ...]] = {
-    "spans": (normalise, split_tokens),
+    "spans": (normalise, Leaves(), split_tokens, fill_tool_calls),
     "exposures": (with_statement_hash,),
 }
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TypeVar
 
+from schemas.dialects.anthropic_client import ANTHROPIC_CLIENT
 from schemas.dialects.dialect import (
     Dialect,
     EventAttribute,
@@ -43,6 +44,7 @@ DIALECTS: tuple[Dialect, ...] = (
     MASTRA,
     OPENLIT,
     LAMINAR,
+    ANTHROPIC_CLIENT,
 )
 
 FAMILIES: tuple[Family, ...] = tuple(family for dialect in DIALECTS for family in dialect.families)

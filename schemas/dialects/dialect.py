@@ -39,7 +39,8 @@ class Member:
     """A member of the object that an attribute holds, as JSON or as a map.
 
     The first of ``names`` counts that is there. ``input*`` is the sum of the members whose names begin so, ``a+b`` the
-    sum of several; no name at all stands for the whole of a JSON text, without its quotes.
+    sum of several, ``a.b`` the member b of the object that a is; no name at all stands for the whole of a JSON text,
+    without its quotes.
     """
 
     column: str

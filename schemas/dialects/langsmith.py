@@ -2,6 +2,9 @@
 
 from schemas.dialects.dialect import Dialect, Member, Source
 
+# LangChain's own count.
+_LANGCHAIN = "langsmith.metadata.usage_metadata"
+
 LANGSMITH = Dialect(
     "langsmith",
     (
@@ -27,5 +30,16 @@ LANGSMITH = Dialect(
             ("cache_creation", "cache_write_tokens", "cache_creation_tokens"),
         ),
         Member("reasoning_tokens", 80, "gen_ai.usage.output_token_details", ("reasoning", "reasoning_tokens")),
+        Member("cache_read_tokens", 82, _LANGCHAIN, ("input_token_details.cache_read",)),
+        Member(
+            "cache_write_tokens",
+            82,
+            _LANGCHAIN,
+            (
+                "input_token_details.ephemeral_5m_input_tokens+input_token_details.ephemeral_1h_input_tokens",
+                "input_token_details.cache_creation",
+            ),
+        ),
+        Member("reasoning_tokens", 82, _LANGCHAIN, ("output_token_details.reasoning",)),
     ),
 )

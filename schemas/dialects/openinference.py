@@ -1,6 +1,6 @@
 """OpenInference (Arize Phoenix)."""
 
-from schemas.dialects.dialect import Dialect, EventTime, Family, Source
+from schemas.dialects.dialect import Dialect, EventTime, Family, Member, Source
 
 OPENINFERENCE = Dialect(
     "openinference",
@@ -24,10 +24,15 @@ OPENINFERENCE = Dialect(
         Source("output", 200, "output.value"),
         Source("tool_name", 20, "tool.name"),
         Source("operation", 30, "openinference.span.kind"),
+        Source("finish_reason", 25, "llm.finish_reason"),
     ),
     families=(
         Family("input", 40, "llm.input_messages."),
         Family("output", 40, "llm.output_messages."),
     ),
-    readings=(EventTime("time_to_first_token_ns", 70, "First Token Stream Event"),),
+    readings=(
+        EventTime("time_to_first_token_ns", 70, "First Token Stream Event"),
+        # Its key for a model has the one that answered, where one did.
+        Member("request_model", 65, "llm.invocation_parameters", ("model", "model_name")),
+    ),
 )

@@ -1,6 +1,8 @@
 """Vercel's AI SDK, versions 3 to 6: its keys are read on spans of its scope alone, since `ai.` is a common prefix."""
 
-from schemas.dialects.dialect import Dialect, EventTime, Source
+from schemas.dialects.dialect import Dialect, EventTime, Member, Source
+
+_OF_PROVIDER = "ai.response.providerMetadata"
 
 VERCEL = Dialect(
     "vercel",
@@ -37,7 +39,32 @@ VERCEL = Dialect(
         Source("finish_reason", 21, "ai.finishReason"),
     ),
     scope="ai",
-    readings=(EventTime("time_to_first_token_ns", 71, "ai.stream.firstChunk"),),
+    readings=(
+        EventTime("time_to_first_token_ns", 71, "ai.stream.firstChunk"),
+        # Before version 6 what a provider alone tells stands here.
+        Member(
+            "cache_read_tokens",
+            85,
+            _OF_PROVIDER,
+            (
+                "openai.cachedPromptTokens",
+                "anthropic.cacheReadInputTokens",
+                "anthropic.usage.cache_read_input_tokens",
+            ),
+        ),
+        Member(
+            "cache_write_tokens",
+            85,
+            _OF_PROVIDER,
+            ("openai.usage.cacheWriteTokens", "anthropic.cacheCreationInputTokens"),
+        ),
+        Member(
+            "reasoning_tokens",
+            85,
+            _OF_PROVIDER,
+            ("openai.reasoningTokens", "anthropic.usage.output_tokens_details.thinking_tokens"),
+        ),
+    ),
 )
 
 # What builds on the AI SDK tells its model under another prefix, in scopes of its own.
