@@ -39,9 +39,18 @@ VERCEL = Dialect(
         Source("finish_reason", 21, "ai.finishReason"),
     ),
     scope="ai",
+    readings=(EventTime("time_to_first_token_ns", 71, "ai.stream.firstChunk"),),
+)
+
+# What builds on the AI SDK tells its model under another prefix, in scopes of its own.
+AISDK = Dialect(
+    "aisdk",
+    (
+        Source("provider", 60, "aisdk.model.provider"),
+        Source("request_model", 40, "aisdk.model.id"),
+    ),
     readings=(
-        EventTime("time_to_first_token_ns", 71, "ai.stream.firstChunk"),
-        # Before version 6 what a provider alone tells stands here.
+        # Before version 6 what a provider alone tells stands here; readings are of no scope.
         Member(
             "cache_read_tokens",
             85,
@@ -64,14 +73,5 @@ VERCEL = Dialect(
             _OF_PROVIDER,
             ("openai.reasoningTokens", "anthropic.usage.output_tokens_details.thinking_tokens"),
         ),
-    ),
-)
-
-# What builds on the AI SDK tells its model under another prefix, in scopes of its own.
-AISDK = Dialect(
-    "aisdk",
-    (
-        Source("provider", 60, "aisdk.model.provider"),
-        Source("request_model", 40, "aisdk.model.id"),
     ),
 )
