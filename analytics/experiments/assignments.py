@@ -4,7 +4,7 @@ Theory of operation. Customers and context fields have few values in many sessio
 a value, by the same function, and spread over the sessions by codes; only the hash is taken once a session.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import md5
 from typing import Any
@@ -50,14 +50,8 @@ def assign_many(
     instead = {"customer": customer_ids, "request": request_ids}.get(config.get("sticky_by") or "")
     if instead is not None:
         units = [unit or session for unit, session in zip(instead, session_ids, strict=True)]
-    drawn, places = _buckets(salt(config) if hash_version == 2 else "", units)
-    # As in the walk: the sum of what is before, in its order, and the last takes what is left.
-    ends = np.cumsum([float(variant["weight"]) * BUCKETS_PER_PERCENT for variant in variants])
-    indexes = np.minimum(np.searchsorted(ends, drawn, side="right"), len(variants) - 1)
-    reasons = np.full(len(session_ids), _WEIGHT, np.int8)
-    if hash_version == 2:
-        outside = places >= config.get("traffic", 100) * BUCKETS_PER_PERCENT
-        indexes[outside], reasons[outside] = 0, _OUTSIDE_TRAFFIC
+    indexes, is_outside = dealt(config, digests(config, units))
+    reasons = np.where(is_outside, _OUTSIDE_TRAFFIC, _WEIGHT).astype(np.int8)
     targeting = config.get("targeting")
     if targeting and targeting.get("enabled") is not False:
         targeted, why = _targeted(targeting, _fields(customer_ids, context), len(session_ids))
@@ -67,16 +61,32 @@ def assign_many(
     return Assignments(indexes, reasons)
 
 
-def _buckets(salted_by: str, units: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Return the bucket of each unit and its place in the traffic."""
-    start = md5(salted_by.encode(), usedforsecurity=False)
-    digests = bytearray()
+def hash_salt(config: Mapping[str, Any]) -> str:
+    """Return what is hashed before each unit."""
+    return salt(config) if config.get("hash_version", 1) == 2 else ""
+
+
+def digests(config: Mapping[str, Any], units: Iterable[str]) -> NDArray[np.uint64]:
+    """Return the first eight bytes of each unit's MD5, salted as the config wants it, as a little-endian number."""
+    start = md5(hash_salt(config).encode(), usedforsecurity=False)
+    found = bytearray()
     for unit in units:
         digest = start.copy()
         digest.update(unit.encode())
-        digests += digest.digest()[:8]
-    numbers = np.frombuffer(bytes(digests), ">u4").reshape(-1, 2) % BUCKET_COUNT
-    return numbers[:, 0].astype(np.uint32), numbers[:, 1].astype(np.uint32)
+        found += digest.digest()[:8]
+    return np.frombuffer(bytes(found), "<u8")
+
+
+def dealt(config: Mapping[str, Any], hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the variant that chance gives to each of ``digests``, and whether it is outside of the traffic."""
+    numbers = hashes.astype("<u8").view(">u4").reshape(-1, 2) % BUCKET_COUNT
+    # As in the walk: the sum of what is before, in its order, and the last takes what is left.
+    ends = np.cumsum([float(variant["weight"]) * BUCKETS_PER_PERCENT for variant in variant_list(config["variants"])])
+    indexes = np.minimum(np.searchsorted(ends, numbers[:, 0], side="right"), len(ends) - 1)
+    if config.get("hash_version", 1) == 1:
+        return indexes, np.zeros(len(indexes), np.bool_)
+    is_outside = numbers[:, 1] >= config.get("traffic", 100) * BUCKETS_PER_PERCENT
+    return np.where(is_outside, 0, indexes), is_outside
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from analytics.experiments.comparisons import ArmEstimate, Verdicts, compare
-from analytics.experiments.measures import ArmSums, CategoryMetric, Measures, NumberMetric
+from analytics.experiments.measures import ArmSums, CategoryMetric, Measures, NumberMetric, QuantileSums
 from analytics.experiments.metrics import QuantileMetric, RatioMetric
 from analytics.experiments.statistics import (
     Estimate,
     Interval,
     Proportion,
+    QuantileBounds,
     RatioSums,
     critical_value,
     estimate_interval,
@@ -37,11 +38,14 @@ def quantile_entries(
     metric: QuantileMetric, measures: Measures, calls: Sequence[int], keys: Sequence[str], verdicts: Verdicts
 ) -> Iterator[dict[str, Any]]:
     """Yield an entry a quantile."""
-    by_arm = [measures.quantile_sums(metric, arm) for arm in range(len(keys))]
+    by_arm = measures.quantile_sums(metric)
+    c = critical_value(verdicts.alpha)
+    bounds = [[quantile_bounds(found.sums, found.probability, c) for found in arm] for arm in by_arm]
+    ends = _ends(measures, metric, bounds)
     for place, probability in enumerate(metric.probabilities):
         arms = [
-            _quantile_arm(measures, metric, index, by_arm[index][place], calls[index], verdicts)
-            for index in range(len(keys))
+            _quantile_arm(by_arm[arm][place], bounds[arm][place], ends[arm][place], calls[arm], c)
+            for arm in range(len(keys))
         ]
         yield {
             **_head(metric.name, f"p{probability * 100:g}", "per_call", metric.direction, metric.unit),
@@ -94,29 +98,34 @@ def _ratio_arm(sums: RatioSums, observations: float, coverage: float | None, ver
     return ArmEstimate(estimate, interval, sums.sessions, observations, sums.effective_sessions, coverage=coverage)
 
 
+def _ends(
+    measures: Measures, metric: QuantileMetric, bounds: Sequence[Sequence[QuantileBounds]]
+) -> list[list[Interval | None]]:
+    """Return by arm and probability the ends of the quantile's interval, all looked up at once."""
+    wanted = [[end for bound in arm for end in (bound.lower, bound.upper) if end is not None] for arm in bounds]
+    found = [iter(values) for values in measures.quantiles(metric.column, wanted)]
+    return [
+        [None if bound.lower is None else _interval(next(values), next(values)) for bound in arm]
+        for arm, values in zip(bounds, found, strict=True)
+    ]
+
+
+def _interval(lower: float | None, upper: float | None) -> Interval | None:
+    return None if lower is None or upper is None else Interval(lower, upper)
+
+
 def _quantile_arm(
-    measures: Measures,
-    metric: QuantileMetric,
-    index: int,
-    found: tuple[float, float | None, RatioSums],
-    calls: int,
-    verdicts: Verdicts,
+    found: QuantileSums, bounds: QuantileBounds, interval: Interval | None, calls: int, c: float
 ) -> ArmEstimate:
-    probability, value, sums = found
-    c = critical_value(verdicts.alpha)
-    bounds = quantile_bounds(sums, probability, c)
-    lower = upper = None
-    if bounds.lower is not None and bounds.upper is not None:
-        lower, upper = measures.quantiles(metric.column, index, [bounds.lower, bounds.upper])
-    interval = Interval(lower, upper) if lower is not None and upper is not None else None
+    lower, upper = (interval.lower, interval.upper) if interval else (None, None)
     return ArmEstimate(
-        estimate_quantile(value, lower, upper, c),
+        estimate_quantile(found.value, lower, upper, c),
         interval,
-        sums.sessions,
-        sums.n,
-        sums.effective_sessions,
+        found.sums.sessions,
+        found.sums.n,
+        found.sums.effective_sessions,
         effective_observations=bounds.effective_observations,
-        coverage=_share(sums.n, calls),
+        coverage=_share(found.sums.n, calls),
     )
 
 

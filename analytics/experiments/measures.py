@@ -1,12 +1,18 @@
 """Asks the engine for what the metrics need: sums over sessions, quantiles over calls, custom metrics.
 
-All statements of one result run over one session, in which the randomised sessions stand as ``cohort``.
+All statements of one result run over one session, in which the exposed sessions stand as ``cohort``, with the
+arm of those that count.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from analytics.experiments.cohorts import Cohort, Exposure
+import pyarrow as pa
+
+from analytics.experiments.arms import Experiment
+from analytics.experiments.assignments import hash_salt
+from analytics.experiments.cohorts import Cohort, cohort_of
 from analytics.experiments.metrics import QuantileMetric, RatioMetric
 from analytics.experiments.statistics import RatioSums
 from storage import sql
@@ -22,6 +28,15 @@ class ArmSums:
 
     sums: RatioSums
     observations: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileSums:
+    """A quantile in one arm, None where it has no call, and the sums over sessions of x = calls at or below it."""
+
+    probability: float
+    value: float | None
+    sums: RatioSums
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +65,22 @@ class CategoryMetric:
     counts: dict[int, tuple[int, int]]
 
 
-def read_exposures(session: QuerySession, config_key: str) -> list[Exposure]:
-    """Return the distinct exposures of an experiment."""
-    columns = session.query(sql.load("exposures"), {"config_key": config_key}).to_pydict()
-    return [Exposure(*row) for row in zip(*(columns[name] for name in Exposure._fields), strict=True)]
+def read_exposures(session: QuerySession, experiment: Experiment) -> pa.Table:
+    """Return the distinct exposures of an experiment, as ``cohorts.EXPOSURE_ROWS``."""
+    parameters = {
+        "config_key": experiment.key,
+        "needs_customers": experiment.needs_customers,
+        "salt": hash_salt(experiment.by_chance),
+    }
+    return session.query(sql.load("exposures"), parameters)
 
 
-def read_customers(session: QuerySession, config_key: str) -> dict[str, str]:
-    """Return the customer of each session that names one."""
-    columns = session.query(sql.load("session_customers"), {"config_key": config_key}).to_pydict()
-    return dict(zip(columns["session_id"], columns["customer_id"], strict=True))
-
-
-def count_unexposed_sessions(session: QuerySession, config_key: str) -> int:
-    """Return how many sessions have calls under the config but no exposure."""
-    return int(session.query(sql.load("unexposed_sessions"), {"config_key": config_key})["sessions"][0].as_py())
+def read_cohort(session: QuerySession, experiment: Experiment) -> Cohort:
+    """Label the experiment's sessions."""
+    customers = None
+    if experiment.needs_customers:
+        customers = session.query(sql.load("session_customers"), {"config_key": experiment.key})
+    return cohort_of(experiment, read_exposures(session, experiment), customers)
 
 
 class Measures:
@@ -72,13 +88,17 @@ class Measures:
 
     def __init__(self, session: QuerySession, config_key: str, cohort: Cohort, arm_count: int) -> None:
         self._session = session
+        self._config_key = config_key
         self._arms = range(arm_count)
         self._sessions = [cohort.sessions(arm) for arm in self._arms]
-        parameters = {"config_key": config_key}
+        self._has_calls = False
         session.add("cohort", cohort.to_table())
-        session.keep("session_totals", sql.load("session_totals"), parameters)
-        session.keep("calls", sql.load("calls"), parameters)
-        session.keep("session_metrics", sql.load("session_metrics"), {**parameters, "names_max": CUSTOM_METRICS_MAX})
+        session.keep("config_totals", sql.load("config_totals"), {"config_key": config_key})
+        session.keep("session_totals", sql.load("session_totals"))
+
+    def unexposed_sessions(self) -> int:
+        """Return how many sessions have calls under the config but no exposure."""
+        return int(self._session.query(sql.load("unexposed_sessions"))["sessions"][0].as_py())
 
     def calls(self) -> list[int]:
         """Return the number of calls by arm."""
@@ -95,49 +115,85 @@ class Measures:
             return Dominance(None, None)
         return Dominance(row["most"] / row["calls"], row["calls"] ** 2 / row["squares"])
 
-    def ratio(self, metric: RatioMetric) -> list[ArmSums]:
-        """Return the sums of a ratio metric by arm."""
-        x, n = metric.numerator, metric.denominator or "1.0"
-        rows = self._session.query(
-            f"SELECT arm, {_sums(x, n)}, fsum({metric.observed or n}) AS observations FROM session_totals GROUP BY arm"  # noqa: S608 - columns are the metrics' own
-        )
-        by_arm = {row["arm"]: _arm_sums(row) for row in rows.to_pylist()}
-        return [by_arm.get(arm, ArmSums(RatioSums.empty(), 0.0)) for arm in self._arms]
-
-    def quantiles(self, column: str, arm: int, probabilities: Sequence[float]) -> list[float | None]:
-        """Return the inverted CDF of a column of calls at each probability; None where there is no call."""
-        literals = ", ".join(repr(float(probability)) for probability in probabilities)
-        rows = self._session.query(
-            f"SELECT quantile_disc({column}, [{literals}]) AS values FROM calls WHERE arm = $arm",  # noqa: S608 - the column is the metric's own
-            {"arm": arm},
-        )
-        values: list[float] | None = rows["values"][0].as_py()
-        return list(values) if values else [None] * len(probabilities)
-
-    def sums_at_quantile(self, column: str, arm: int, value: float) -> RatioSums:
-        """Return the sums over all sessions of the arm of x = calls at or below ``value``, n = calls."""
-        rows = self._session.query(
-            f"SELECT count(*) AS sessions, {_sums('x', 'n')} FROM (SELECT session_id, count({column})::DOUBLE AS n,"  # noqa: S608 - the column is the metric's own
-            f" (count(*) FILTER ({column} <= $value))::DOUBLE AS x FROM calls WHERE arm = $arm GROUP BY session_id)",
-            {"arm": arm, "value": value},
-        )
-        sums = _ratio_sums(rows.to_pylist()[0])
-        # Sessions without a call add nothing but their number.
-        return RatioSums(self._sessions[arm], sums.x, sums.xx, sums.n, sums.nn, sums.xn)
-
-    def quantile_sums(self, metric: QuantileMetric, arm: int) -> list[tuple[float, float | None, RatioSums]]:
-        """Return, for each probability of the metric, the quantile in the arm and the sums at it."""
-        values = self.quantiles(metric.column, arm, metric.probabilities)
-        return [
-            (
-                probability,
-                value,
-                _nothing_known(self._sessions[arm])
-                if value is None
-                else self.sums_at_quantile(metric.column, arm, value),
-            )
-            for probability, value in zip(metric.probabilities, values, strict=True)
+    def ratios(self, metrics: Sequence[RatioMetric]) -> list[list[ArmSums]]:
+        """Return the sums of ratio metrics, each by arm."""
+        if not metrics:
+            return []
+        columns = [_sums(metric.numerator, _denominator(metric), f"_{place}") for place, metric in enumerate(metrics)]
+        columns += [
+            f"fsum({metric.observed or _denominator(metric)}) AS observations_{place}"
+            for place, metric in enumerate(metrics)
         ]
+        rows = self._session.query(
+            f"SELECT arm, count(*) AS sessions, {', '.join(columns)} FROM session_totals GROUP BY arm"  # noqa: S608 - columns are the metrics' own
+        )
+        by_arm = {row["arm"]: row for row in rows.to_pylist()}
+        nothing = ArmSums(RatioSums.empty(), 0.0)
+        return [
+            [_arm_sums(by_arm[arm], f"_{place}") if arm in by_arm else nothing for arm in self._arms]
+            for place in range(len(metrics))
+        ]
+
+    def quantiles(self, column: str, probabilities: Sequence[Sequence[float]]) -> list[list[float | None]]:
+        """Return by arm the inverted CDF of a column of calls at the arm's probabilities; None where it has no call."""
+        self._keep_calls()
+        lists = [
+            f"quantile_disc({column}, [{', '.join(repr(float(each)) for each in wanted)}]) FILTER (arm = {arm})"
+            if wanted
+            else "NULL"
+            for arm, wanted in zip(self._arms, probabilities, strict=True)
+        ]
+        rows = self._session.query(f"SELECT [{', '.join(lists)}] AS found FROM calls")  # noqa: S608 - the column is the metric's own
+        found: list[list[float] | None] = rows["found"][0].as_py()
+        return [
+            list(values) if values else [None] * len(wanted)
+            for values, wanted in zip(found, probabilities, strict=True)
+        ]
+
+    def quantile_sums(self, metric: QuantileMetric) -> list[list[QuantileSums]]:
+        """Return by arm, for each probability of the metric, the quantile and the sums at it.
+
+        They are over all sessions of the arm: x = calls at or below the quantile, n = calls.
+        """
+        values = self.quantiles(metric.column, [metric.probabilities] * len(self._arms))
+        places = range(len(metric.probabilities))
+        self._session.add(
+            "quantiles",
+            pa.table(
+                {
+                    "arm": pa.array(self._arms, pa.int32()),
+                    **{f"v_{place}": pa.array([of[place] for of in values], pa.float64()) for place in places},
+                }
+            ),
+        )
+        counts = [f"(count(*) FILTER ({metric.column} <= v_{place}))::DOUBLE AS x_{place}" for place in places]
+        sums = [_sums(f"x_{place}", "n", f"_{place}") for place in places]
+        rows = self._session.query(
+            f"SELECT arm, {', '.join(sums)} FROM (SELECT calls.arm, count({metric.column})::DOUBLE AS n,"  # noqa: S608 - the column is the metric's own
+            f" {', '.join(counts)} FROM calls JOIN quantiles USING (arm) GROUP BY calls.arm, calls.number) GROUP BY arm"
+        )
+        by_arm = {row["arm"]: row for row in rows.to_pylist()}
+        return [
+            [
+                QuantileSums(probability, values[arm][place], self._at(by_arm.get(arm), arm, f"_{place}"))
+                for place, probability in enumerate(metric.probabilities)
+            ]
+            for arm in self._arms
+        ]
+
+    def _at(self, row: dict[str, Any] | None, arm: int, suffix: str) -> RatioSums:
+        # Sessions without a call add nothing but their number.
+        return _ratio_sums(row, self._sessions[arm], suffix) if row else _nothing_known(self._sessions[arm])
+
+    def _keep_calls(self) -> None:
+        if not self._has_calls:
+            self._session.keep("calls", sql.load("calls"), {"config_key": self._config_key})
+            self._has_calls = True
+
+    def keep_custom(self) -> None:
+        """Take the values of custom metrics, before ``number_metrics`` and ``category_metrics``."""
+        parameters = {"config_key": self._config_key, "names_max": CUSTOM_METRICS_MAX}
+        self._session.keep("session_metrics", sql.load("session_metrics"), parameters)
 
     def number_metrics(self) -> list[NumberMetric]:
         """Return the custom metrics of numbers and booleans, by name."""
@@ -162,22 +218,26 @@ class Measures:
         return list(found.values())
 
 
-def _sums(x: str, n: str) -> str:
+def _denominator(metric: RatioMetric) -> str:
+    return metric.denominator or "1.0"
+
+
+def _sums(x: str, n: str, suffix: str) -> str:
     return (
-        f"count(*) AS sessions, fsum({x}) AS x, fsum({x} * {x}) AS xx, fsum({n}) AS n, fsum({n} * {n}) AS nn,"
-        f" fsum({x} * {n}) AS xn"
+        f"fsum({x}) AS x{suffix}, fsum({x} * {x}) AS xx{suffix}, fsum({n}) AS n{suffix}, fsum({n} * {n}) AS nn{suffix},"
+        f" fsum({x} * {n}) AS xn{suffix}"
     )
 
 
-def _arm_sums(row: dict[str, float]) -> ArmSums:
+def _arm_sums(row: dict[str, Any], suffix: str) -> ArmSums:
     # Where no call's value is known, sessions without calls must not make it zero.
-    sums = _ratio_sums(row) if row["observations"] else _nothing_known(int(row["sessions"]))
-    return ArmSums(sums, row["observations"])
+    observations, sessions = row[f"observations{suffix}"], int(row["sessions"])
+    return ArmSums(_ratio_sums(row, sessions, suffix) if observations else _nothing_known(sessions), observations)
 
 
 def _nothing_known(sessions: int) -> RatioSums:
     return RatioSums(sessions, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def _ratio_sums(row: dict[str, float]) -> RatioSums:
-    return RatioSums(int(row["sessions"]), *(float(row[name] or 0.0) for name in ("x", "xx", "n", "nn", "xn")))
+def _ratio_sums(row: dict[str, Any], sessions: int, suffix: str) -> RatioSums:
+    return RatioSums(sessions, *(float(row[name + suffix] or 0.0) for name in ("x", "xx", "n", "nn", "xn")))

@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analytics.experiments.arms import Experiment
-from analytics.experiments.cohorts import cohort_of
 from analytics.experiments.comparisons import Verdicts
 from analytics.experiments.estimates import category_entry, number_entry, quantile_entries, ratio_entry
 from analytics.experiments.health import Health, health_of
-from analytics.experiments.measures import Measures, count_unexposed_sessions, read_customers, read_exposures
-from analytics.experiments.metrics import METRICS, QuantileMetric
+from analytics.experiments.measures import Measures, read_cohort
+from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
 from storage.engines.duckdb import DuckDBEngine
 
 ALPHA = 0.05
@@ -21,11 +20,9 @@ def results(
 ) -> dict[str, Any]:
     """Return the results as they are now; ``only`` limits the metrics to those names."""
     with engine.session(project) as session:
-        customers = read_customers(session, experiment.key) if experiment.needs_customers else {}
-        cohort = cohort_of(experiment, read_exposures(session, experiment.key), customers)
+        cohort = read_cohort(session, experiment)
         measures = Measures(session, experiment.key, cohort, len(experiment.arms))
-        unexposed = count_unexposed_sessions(session, experiment.key)
-        health = health_of(experiment, cohort, unexposed, measures.dominance())
+        health = health_of(experiment, cohort, measures.unexposed_sessions(), measures.dominance())
         sessions = [cohort.sessions(arm) for arm in range(len(experiment.arms))]
         calls = measures.calls()
         entries = _metrics(experiment, measures, sessions, calls, Verdicts(ALPHA, health.allows_verdict), only)
@@ -53,13 +50,14 @@ def _metrics(
     def wanted(name: str) -> bool:
         return only is None or name in only
 
-    for metric in METRICS:
-        if not wanted(metric.name):
-            continue
+    chosen = [metric for metric in METRICS if wanted(metric.name)]
+    sums = iter(measures.ratios([metric for metric in chosen if isinstance(metric, RatioMetric)]))
+    for metric in chosen:
         if isinstance(metric, QuantileMetric):
             yield from quantile_entries(metric, measures, calls, keys, verdicts)
         else:
-            yield ratio_entry(metric, measures.ratio(metric), calls, keys, verdicts)
+            yield ratio_entry(metric, next(sums), calls, keys, verdicts)
+    measures.keep_custom()
     for number in measures.number_metrics():
         if wanted(number.name):
             yield number_entry(number, sessions, keys, verdicts)

@@ -1,9 +1,9 @@
 -- One row a call of a session in the experiment: what its quantiles are taken over.
 SELECT
-    cohort.session_id,
+    cohort.number,
     cohort.arm,
     duration_ns / 1e6 AS latency_ms,
     time_to_first_token_ns / 1e6 AS time_to_first_token_ms
 FROM spans
 JOIN cohort USING (session_id)
-WHERE config_key = $config_key AND is_inference
+WHERE config_key = $config_key AND is_inference AND cohort.arm IS NOT NULL

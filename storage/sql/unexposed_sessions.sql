@@ -1,5 +1,5 @@
 -- Sessions with calls under this config that no exposure names.
-SELECT count(DISTINCT session_id) AS sessions
-FROM session_rollup
-WHERE config_key = $config_key
-  AND session_id NOT IN (SELECT session_id FROM exposures WHERE config_key = $config_key)
+SELECT count(*) AS sessions
+FROM config_totals
+ANTI JOIN cohort USING (session_id)
+WHERE session_id IS NOT NULL

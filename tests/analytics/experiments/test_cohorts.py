@@ -1,12 +1,16 @@
 """Who is in an experiment, and why others are not."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pytest
 
 from analytics.experiments.arms import Experiment, experiment_of
-from analytics.experiments.cohorts import Exposure, cohort_of
+from analytics.experiments.assignments import digests
+from analytics.experiments.cohorts import EXPOSURE_ROWS, Cohort
+from analytics.experiments.cohorts import cohort_of as cohort_of_rows
 from fallom.assignment import assign, bucket
 from storage.registry.resources import ConfigVersion
 
@@ -27,6 +31,37 @@ def session_of(model: str) -> str:
     return next(s for s in (f"s-{i}" for i in range(100)) if (bucket(s) < 500_000) == (model == "a"))
 
 
+class Exposure(NamedTuple):
+    session_id: str
+    config_version: int
+    assigned_model: str
+    variant_index: int | None
+    reason: str | None
+    customer_id: str | None
+    event_time: datetime
+
+
+def rows_of(experiment: Experiment, exposures: Sequence[Exposure]) -> pa.Table:
+    rows = pa.Table.from_pylist(
+        [each._asdict() for each in exposures], EXPOSURE_ROWS.remove(EXPOSURE_ROWS.get_field_index("digest"))
+    )
+    hashes = digests(experiment.by_chance, [each.session_id for each in exposures])
+    return rows.append_column("digest", pa.array(hashes))
+
+
+def cohort_of(experiment: Experiment, exposures: Sequence[Exposure], customers: dict[str, str] | None = None) -> Cohort:
+    known = pa.table(
+        {"session_id": list((customers or {}).keys()), "customer_id": list((customers or {}).values())},
+        pa.schema([("session_id", pa.string()), ("customer_id", pa.string())]),
+    )
+    return cohort_of_rows(experiment, rows_of(experiment, exposures), known)
+
+
+def arms(cohort: Cohort) -> dict[str, int]:
+    """Return the arm of each session that counts."""
+    return {row["session_id"]: row["arm"] for row in cohort.to_table().to_pylist() if row["arm"] is not None}
+
+
 def exposure(
     session_id: str,
     model: str,
@@ -44,7 +79,7 @@ def test_a_session_that_was_given_what_the_hash_says_is_randomised() -> None:
 
     cohort = cohort_of(experiment(NEW), [exposure(a, "a"), exposure(b, "b")])
 
-    assert cohort.arm_of_session == {a: 0, b: 1}
+    assert arms(cohort) == {a: 0, b: 1}
     assert (cohort.sessions(0), cohort.sessions(1)) == (1, 1)
     assert set(cohort.excluded.values()) == {0}
 
@@ -54,7 +89,7 @@ def test_a_session_that_was_exposed_often_to_one_arm_counts_once_and_from_its_fi
 
     cohort = cohort_of(experiment(NEW), [exposure(a, "a", after_s=9), exposure(a, "a", index=0, after_s=3)])
 
-    assert cohort.arm_of_session == {a: 0}
+    assert arms(cohort) == {a: 0}
     assert cohort.first_exposure == NOW + timedelta(seconds=3)
 
 
@@ -62,7 +97,7 @@ def test_a_session_that_was_exposed_often_to_one_arm_counts_once_and_from_its_fi
 def test_a_session_that_chance_did_not_put_in_its_arm_is_left_out(body: dict[str, Any], label: str) -> None:
     cohort = cohort_of(experiment(body), [exposure(session_of("a"), "b")])
 
-    assert cohort.arm_of_session == {}
+    assert arms(cohort) == {}
     assert cohort.excluded[label] == 1
 
 
@@ -94,7 +129,7 @@ def test_a_session_is_of_the_epoch_that_it_began_in() -> None:
 
     assert cohort_of(experiment(OLD, NEW), began).excluded["stale_version"] == 1
     # A client that had not yet learnt of the new version does not make it a crossover.
-    assert cohort_of(experiment(OLD, NEW), joined).arm_of_session == {a: 0}
+    assert arms(cohort_of(experiment(OLD, NEW), joined)) == {a: 0}
 
 
 def test_a_fallback_is_no_assignment() -> None:
@@ -118,13 +153,13 @@ def test_a_targeted_session_is_left_out_also_where_the_hash_agrees(given: dict[s
     found = cohort_of(experiment(VIP), [exposure(a, "a", **given)], {a: of_spans} if of_spans else {})
 
     assert found.excluded["targeted"] == 1
-    assert found.arm_of_session == {}
+    assert arms(found) == {}
 
 
 def test_other_customers_of_a_config_with_targeting_are_randomised() -> None:
     a = session_of("a")
 
-    assert cohort_of(experiment(VIP), [exposure(a, "a", customer_id="someone")]).arm_of_session == {a: 0}
+    assert arms(cohort_of(experiment(VIP), [exposure(a, "a", customer_id="someone")])) == {a: 0}
 
 
 def test_targeting_by_what_only_the_client_knows_is_noticed() -> None:
@@ -140,15 +175,15 @@ def test_a_version_that_the_registry_does_not_know_is_judged_by_the_hash() -> No
 
     cohort = cohort_of(experiment(NEW), [exposure(a, "a", version=7), exposure(b, "a", version=7)])
 
-    assert cohort.arm_of_session == {a: 0}
+    assert arms(cohort) == {a: 0}
     assert cohort.excluded["forced"] == 1
 
 
 def test_an_index_that_contradicts_the_model_is_not_believed() -> None:
     a = session_of("a")
 
-    assert cohort_of(experiment(NEW), [exposure(a, "a", index=1)]).arm_of_session == {a: 0}
-    assert cohort_of(experiment(NEW), [exposure(a, "a", index=99)]).arm_of_session == {a: 0}
+    assert arms(cohort_of(experiment(NEW), [exposure(a, "a", index=1)])) == {a: 0}
+    assert arms(cohort_of(experiment(NEW), [exposure(a, "a", index=99)])) == {a: 0}
 
 
 def test_a_session_is_in_the_arm_of_the_salted_hash() -> None:
@@ -158,7 +193,7 @@ def test_a_session_is_in_the_arm_of_the_salted_hash() -> None:
 
     cohort = cohort_of(salted, [exposure(name, model) for name, model in by_hash.items()])
 
-    assert cohort.arm_of_session == {name: ["a", "b"].index(model) for name, model in by_hash.items()}
+    assert arms(cohort) == {name: ["a", "b"].index(model) for name, model in by_hash.items()}
     assert any(model != ("a" if bucket(name) < 500_000 else "b") for name, model in by_hash.items())
 
 
@@ -169,7 +204,7 @@ def test_a_session_outside_of_the_traffic_is_left_out() -> None:
 
     cohort = cohort_of(experiment(body), [exposure(name, each.model) for name, each in found.items()])
 
-    assert cohort.arm_of_session == inside
+    assert arms(cohort) == inside
     assert cohort.excluded["outside_traffic"] == 40 - len(inside) > 0
 
 
@@ -181,7 +216,7 @@ def test_a_customer_decides_where_the_config_sticks_to_customers(named_by: str) 
 
     cohort = cohort_of(experiment(body), found, {session_of("a"): customer} if named_by == "spans" else {})
 
-    assert cohort.arm_of_session == {session_of("a"): 1}
+    assert arms(cohort) == {session_of("a"): 1}
 
 
 def test_no_session_counts_where_each_request_is_dealt_anew() -> None:
@@ -190,7 +225,7 @@ def test_no_session_counts_where_each_request_is_dealt_anew() -> None:
 
     cohort = cohort_of(experiment({"sticky_by": "request", **NEW}), found)
 
-    assert cohort.arm_of_session == {}
+    assert arms(cohort) == {}
     assert (cohort.excluded["by_request"], cohort.excluded["crossover"]) == (2, 0)
 
 

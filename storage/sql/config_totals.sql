@@ -1,0 +1,19 @@
+-- One row a session with calls under the config: its calls' sums.
+SELECT
+    session_id,
+    sum(calls)::DOUBLE AS calls,
+    sum(errors)::DOUBLE AS errors,
+    sum(latency_count)::DOUBLE AS latency_count,
+    coalesce(fsum(latency_ms_sum), 0) AS latency_ms_sum,
+    sum(time_to_first_token_count)::DOUBLE AS time_to_first_token_count,
+    coalesce(fsum(time_to_first_token_ms_sum), 0) AS time_to_first_token_ms_sum,
+    sum(tokens_count)::DOUBLE AS tokens_count,
+    sum(input_tokens)::DOUBLE AS input_tokens,
+    sum(output_tokens)::DOUBLE AS output_tokens,
+    sum(total_tokens)::DOUBLE AS total_tokens,
+    sum(cost_count)::DOUBLE AS cost_count,
+    coalesce(fsum(cost_sum), 0) AS cost_sum,
+    coalesce(sum(unpriced_count), 0) = 0 AS is_cost_known
+FROM session_rollup
+WHERE config_key = $config_key
+GROUP BY session_id
