@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from storage.lake import Lake, TableSnapshot
 from storage.segments import SegmentReader, segment_numbers, segment_path
 
 ATTEMPTS_MAX = 20
+_READINGS = count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class View:
     """All acknowledged rows of a table at one moment: committed files, and the rows that are in none of them.
 
     Where it ``is_evolved`` files may lack columns. ``statistics`` has of each file what the table's log has, JSON.
+    ``segments`` are the hot rows' parts, in their order: whoever finds one with as many rows finds the same rows.
     """
 
     table: Table
@@ -25,6 +28,16 @@ class View:
     hot: pa.Table
     is_evolved: bool = False
     statistics: tuple[str, ...] = ()
+    segments: tuple["HotSegment", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HotSegment:
+    """A segment's part of the hot rows. ``reading`` is another number where its rows may have been others before."""
+
+    number: int
+    reading: int
+    rows: int
 
 
 @dataclass(slots=True)
@@ -33,6 +46,7 @@ class _Read:
 
     reader: SegmentReader
     batches: list[pa.RecordBatch] = field(default_factory=list)
+    reading: int = field(default_factory=_READINGS.__next__)
 
 
 class HotRows:
@@ -58,25 +72,30 @@ class HotRows:
             numbers = segment_numbers(directory) if directory.is_dir() else []
             snapshot = self._lake.snapshot(table, self._writer_id)
             try:
-                hot = self._hot(source, numbers, snapshot)
-                return View(table, snapshot.files, hot, snapshot.is_evolved, snapshot.statistics)
+                hot, segments = self._hot(source, numbers, snapshot)
+                return View(table, snapshot.files, hot, snapshot.is_evolved, snapshot.statistics, segments)
             except FileNotFoundError:
                 continue
         raise FileNotFoundError(f"{directory}: its segments are committed faster than they can be read")
 
-    def _hot(self, table: Table, numbers: list[int], snapshot: TableSnapshot) -> pa.Table:
+    def _hot(
+        self, table: Table, numbers: list[int], snapshot: TableSnapshot
+    ) -> tuple[pa.Table, tuple[HotSegment, ...]]:
         directory = self._log_directory / table.name
         with self._lock:
             known = self._read.setdefault(table.name, {})
             for number in known.keys() - set(numbers):
                 del known[number]
             batches: list[pa.RecordBatch] = []
+            segments: list[HotSegment] = []
             for number in numbers:
                 if number > snapshot.committed_segment:
                     path = segment_path(directory, number)
                     known[number] = _read_on(path, known.get(number) or _Read(SegmentReader(path, table.schema)), table)
                     batches += known[number].batches
-        return pa.Table.from_batches(batches, table.schema)
+                    rows = sum(batch.num_rows for batch in known[number].batches)
+                    segments.append(HotSegment(number, known[number].reading, rows))
+        return pa.Table.from_batches(batches, table.schema), tuple(segments)
 
 
 def _read_on(path: Path, read: _Read, table: Table) -> _Read:

@@ -9,7 +9,7 @@ from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.project import project
 from analytics.experiments.arms import experiment_of
-from analytics.experiments.results import results as results_of
+from analytics.experiments.kept_results import KeptResults
 from analytics.rows import json_value
 from fallom.assignment import variant_keys
 from storage import sql
@@ -20,6 +20,7 @@ from storage.registry.registry import Registry
 def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
     """Return the router."""
     routes = APIRouter(tags=["experiments"])
+    kept = KeptResults(engine)
 
     @routes.get("/experiments", summary="All experiments with their traffic")
     def experiments(caller: Annotated[str, Depends(project)]) -> Response:
@@ -49,7 +50,7 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
                 404, "not_found", f"config {key!r} has versions 1 to {len(versions)}, not {version}", "version"
             )
         only = frozenset(name.strip() for name in metrics.split(",")) if metrics else None
-        return json_answer(results_of(engine, caller, experiment, only=only))
+        return json_answer(kept.results(caller, experiment, only=only))
 
     return routes
 

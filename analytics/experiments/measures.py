@@ -136,6 +136,8 @@ class Measures:
 
     def quantiles(self, column: str, probabilities: Sequence[Sequence[float]]) -> list[list[float | None]]:
         """Return by arm the inverted CDF of a column of calls at the arm's probabilities; None where it has no call."""
+        if not any(probabilities):
+            return [[] for _ in self._arms]
         self._keep_calls()
         lists = [
             f"quantile_disc({column}, [{', '.join(repr(float(each)) for each in wanted)}]) FILTER (arm = {arm})"

@@ -10,16 +10,22 @@ from analytics.experiments.estimates import category_entry, number_entry, quanti
 from analytics.experiments.health import Health, health_of
 from analytics.experiments.measures import Measures, read_cohort
 from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
+from storage.engines.config_rows import ConfigRows
 from storage.engines.duckdb import DuckDBEngine
 
 ALPHA = 0.05
 
 
 def results(
-    engine: DuckDBEngine, project: str, experiment: Experiment, *, only: frozenset[str] | None = None
+    engine: DuckDBEngine,
+    project: str,
+    experiment: Experiment,
+    *,
+    only: frozenset[str] | None = None,
+    rows: ConfigRows | None = None,
 ) -> dict[str, Any]:
-    """Return the results as they are now; ``only`` limits the metrics to those names."""
-    with engine.session(project) as session:
+    """Return the results as they are now, or were with ``rows``; ``only`` limits the metrics to those names."""
+    with engine.session(project, rows or engine.config_rows(project, experiment.key)) as session:
         cohort = read_cohort(session, experiment)
         measures = Measures(session, experiment.key, cohort, len(experiment.arms))
         health = health_of(experiment, cohort, measures.unexposed_sessions(), measures.dominance())

@@ -20,6 +20,7 @@ from schemas.spans import SPANS
 from schemas.table import Table
 from schemas.tables import TABLES
 from storage.engines.answer_limits import Answer
+from storage.engines.config_rows import CONFIG_TABLES, ConfigRows, config_rows
 from storage.engines.file_columns import FileColumns
 from storage.engines.file_ranges import Range, covering, ranges_of
 from storage.engines.sandbox.request import Limits
@@ -71,6 +72,10 @@ class QuerySession:
         if table.name not in self._views:
             self._views[table.name] = self.view(table)
         return self._views[table.name]
+
+    def take(self, view: View) -> None:
+        """Let the table be this one, before its first use."""
+        self._views[view.table.name] = view
 
     def ranges(self, table: Table, column: str) -> list[Range]:
         """Return what each file's statistics, and the hot rows, say of a column of times; rows of any project."""
@@ -153,13 +158,24 @@ class DuckDBEngine:
         self.users.interrupt()
 
     @contextmanager
-    def session(self, project: str | None) -> Iterator[QuerySession]:
-        """Give one project's rows, or all where it is None, for as many statements as are needed."""
+    def session(self, project: str | None, rows: ConfigRows | None = None) -> Iterator[QuerySession]:
+        """Give one project's rows, or all where it is None, for as many statements as are needed.
+
+        Where ``rows`` are given, their tables have these rows of one config, and are read from no other file.
+        """
         connection = self._trusted.cursor()
         try:
-            yield QuerySession(connection, project, self._define_files, self.view)
+            session = QuerySession(connection, project, self._define_files, self.view)
+            for part in rows.parts if rows else ():
+                session.take(_shown(part.view))
+                session.only(part.view.table, part.files)
+            yield session
         finally:
             connection.close()
+
+    def config_rows(self, project: str, config_key: str) -> ConfigRows:
+        """Return where the rows of a config are now, and what they are known by."""
+        return config_rows([self._logged(table) for table in CONFIG_TABLES], project, config_key)
 
     def query(self, statement: str, parameters: Mapping[str, object] | None = None, *, project: str | None) -> pa.Table:
         """Answer one of the product's own statements, whole, in a session of its own."""
@@ -174,11 +190,12 @@ class DuckDBEngine:
 
     def view(self, table: Table) -> View:
         """Return all acknowledged rows of a table."""
-        if table is not SESSION_ROLLUP:
-            return self._hot.view(table)
+        return _shown(self._logged(table))
+
+    def _logged(self, table: Table) -> View:
+        """Return all rows of a table, the hot ones as they are in the log."""
         # The rollup has no log of its own: its hot rows are those of the spans that it does not yet count.
-        view = self._hot.view(SESSION_ROLLUP, logged=SPANS)
-        return replace(view, table=table, hot=session_rollup(view.hot))
+        return self._hot.view(table, logged=SPANS if table is SESSION_ROLLUP else None)
 
     def _define_files(self, session: QuerySession, table: Table, within: Range | frozenset[str] | None) -> None:
         """Make the table's name a view over its files, read natively, and its hot rows."""
@@ -202,6 +219,10 @@ class DuckDBEngine:
         session.connection.execute(
             f"CREATE OR REPLACE TEMP VIEW {table.name} AS SELECT * FROM ({union}) WHERE {condition}"  # noqa: S608 - likewise
         )
+
+
+def _shown(view: View) -> View:
+    return replace(view, hot=session_rollup(view.hot)) if view.table is SESSION_ROLLUP else view
 
 
 def _database(memory_limit: str, threads: int, *, readable: Path) -> duckdb.DuckDBPyConnection:

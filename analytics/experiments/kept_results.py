@@ -1,0 +1,85 @@
+"""Results that were computed before, answered again as long as nothing that they rest on has changed.
+
+An answer that is kept is never older than the question: what it rests on is looked up anew each time, and is compared.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from analytics.experiments.arms import Experiment
+from analytics.experiments.results import results
+from storage.engines.duckdb import DuckDBEngine
+
+KEPT_BYTES_MAX = 64 * 1024 * 1024
+# What objects in memory take beside the same as JSON, about.
+_MEMORY_A_JSON_BYTE = 10
+
+_Key = tuple[str, str, int, frozenset[str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Results, and all that they rest on."""
+
+    state: tuple[object, ...]
+    experiment: Experiment
+    results: dict[str, Any]
+    size_bytes: int
+
+
+class KeptResults:
+    """Answers questions for results, from memory where it can; the least recently asked go first. Thread-safe."""
+
+    def __init__(self, engine: DuckDBEngine, bytes_max: int = KEPT_BYTES_MAX) -> None:
+        self._engine = engine
+        self._bytes_max = bytes_max
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._size_bytes = 0
+
+    def results(self, project: str, experiment: Experiment, *, only: frozenset[str] | None = None) -> dict[str, Any]:
+        """Return the results as they are now; ``only`` limits the metrics to those names."""
+        key = (project, experiment.key, experiment.version, only)
+        rows = self._engine.config_rows(project, experiment.key)
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+        if kept is not None and kept.state == rows.state and kept.experiment == experiment:
+            return _as_of_now(kept.results)
+        found = results(self._engine, project, experiment, only=only, rows=rows)
+        size_bytes = len(orjson.dumps(found)) * _MEMORY_A_JSON_BYTE + sum(map(len, only or ())) + _size(rows.state)
+        self._keep(key, _Kept(rows.state, experiment, found, size_bytes))
+        return found
+
+    def _keep(self, key: _Key, kept: _Kept) -> None:
+        with self._lock:
+            self._forget(key)
+            if kept.size_bytes > self._bytes_max:
+                return
+            self._kept[key] = kept
+            self._size_bytes += kept.size_bytes
+            while self._size_bytes > self._bytes_max:
+                self._forget(next(iter(self._kept)))
+
+    def _forget(self, key: _Key) -> None:
+        gone = self._kept.pop(key, None)
+        if gone is not None:
+            self._size_bytes -= gone.size_bytes
+
+
+def _as_of_now(kept: dict[str, Any]) -> dict[str, Any]:
+    return {**kept, "experiment": {**kept["experiment"], "as_of": datetime.now(UTC).isoformat()}}
+
+
+def _size(state: object) -> int:
+    if isinstance(state, tuple | frozenset):
+        return 64 + sum(map(_size, state))
+    return len(state) if isinstance(state, str) else 32

@@ -1,0 +1,91 @@
+"""Where the rows of one config are, in each table that says something of an experiment, and whether they have changed.
+
+Theory of operation. Files never change, and a segment of the log only grows. So the rows of a config are the same as
+long as the files that may have some are the same, and each segment has as many of them. Files are left out by what the
+table's log knows of each: the least and the greatest config in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import orjson
+import pyarrow.compute as pc
+
+from schemas.exposures import EXPOSURES
+from schemas.metrics import METRICS
+from schemas.session_rollup import SESSION_ROLLUP
+from schemas.spans import SPANS
+from storage.engines.file_ranges import FILES_KEPT_MAX
+from storage.hot import View
+
+# The spans after the rollup that is made of them: what comes in between is in neither or in the spans alone.
+CONFIG_TABLES = (EXPOSURES, METRICS, SESSION_ROLLUP, SPANS)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigPart:
+    """A table, and the files of it that may have rows of the config. The rollup's hot rows are spans."""
+
+    view: View
+    files: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRows:
+    """A config's rows at one moment: those of two moments whose ``state`` is equal are the same."""
+
+    parts: tuple[ConfigPart, ...]
+    state: tuple[object, ...]
+
+
+def config_rows(views: Iterable[View], project: str, config_key: str) -> ConfigRows:
+    """Return where the rows of the config are in the tables."""
+    parts = tuple(ConfigPart(view, frozenset(_files(view, project, config_key))) for view in views)
+    state = tuple((part.files, _hot(part.view, project, config_key)) for part in parts)
+    return ConfigRows(parts, state)
+
+
+def _files(view: View, project: str, config_key: str) -> Iterable[str]:
+    if not view.statistics:
+        return view.files
+    wanted = (("project", project), ("config_key", config_key))
+    return (
+        file
+        for file, statistics in zip(view.files, view.statistics, strict=True)
+        if all(_may_have(_bounds(statistics, column), value) for column, value in wanted)
+    )
+
+
+def _hot(view: View, project: str, config_key: str) -> tuple[tuple[int, int, int], ...]:
+    """Return of each segment that has rows of the config how many, and which reading of it that is."""
+    if not view.hot.num_rows:
+        return ()
+    is_its = pc.and_(pc.equal(view.hot["config_key"], config_key), pc.equal(view.hot["project"], project))
+    until = np.concatenate(([0], np.cumsum(is_its.fill_null(False).to_numpy())))
+    ends = np.cumsum([segment.rows for segment in view.segments])
+    counts = until[ends] - until[ends - [segment.rows for segment in view.segments]]
+    return tuple(
+        (segment.number, segment.reading, int(count))
+        for segment, count in zip(view.segments, counts, strict=True)
+        if count
+    )
+
+
+def _may_have(bounds: tuple[str, str] | None, value: str) -> bool:
+    # As UTF-8, which is how Parquet and Delta order texts.
+    return bounds is None or bounds[0].encode() <= value.encode() <= bounds[1].encode()
+
+
+@lru_cache(2 * FILES_KEPT_MAX)
+def _bounds(statistics: str, column: str) -> tuple[str, str] | None:
+    try:
+        document = orjson.loads(statistics)
+        least, greatest = (document[side][column] for side in ("minValues", "maxValues"))
+    except (ValueError, KeyError, TypeError):
+        # Another program has written it so, or nothing of it: any row may be in the file.
+        return None
+    return (least, greatest) if isinstance(least, str) and isinstance(greatest, str) else None
