@@ -67,13 +67,6 @@ class Experiment:
         found = assign(self.by_chance, session_id, customer_id=customer_id)
         return None if found.reason == "outside_traffic" else found.variant_index
 
-    def arm_of_model(self, model: str, session_id: str, customer_id: str | None = None) -> int | None:
-        """Return the index of the arm that serves the model; of several the one that the hash gives."""
-        candidates = [index for index, arm in enumerate(self.arms) if arm.model == model]
-        if len(candidates) > 1 and (hashed := self.arm_of_hash(session_id, customer_id)) in candidates:
-            return hashed
-        return candidates[0] if candidates else None
-
 
 def experiment_of(key: str, versions: list[ConfigVersion], version: int | None = None) -> Experiment | None:
     """Return the experiment at a version of the config, the latest if None; None where there is no such version."""

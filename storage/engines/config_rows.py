@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-import orjson
 import pyarrow.compute as pc
 
 from schemas.exposures import EXPOSURES
 from schemas.metrics import METRICS
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
-from storage.engines.file_ranges import FILES_KEPT_MAX
+from storage.engines.file_bounds import may_have
 from storage.hot import View
 
 # The spans after the rollup that is made of them: what comes in between is in neither or in the spans alone.
@@ -56,7 +54,7 @@ def _files(view: View, project: str, config_key: str) -> Iterable[str]:
     return (
         file
         for file, statistics in zip(view.files, view.statistics, strict=True)
-        if all(_may_have(_bounds(statistics, column), value) for column, value in wanted)
+        if all(may_have(statistics, column, value) for column, value in wanted)
     )
 
 
@@ -73,19 +71,3 @@ def _hot(view: View, project: str, config_key: str) -> tuple[tuple[int, int, int
         for segment, count in zip(view.segments, counts, strict=True)
         if count
     )
-
-
-def _may_have(bounds: tuple[str, str] | None, value: str) -> bool:
-    # As UTF-8, which is how Parquet and Delta order texts.
-    return bounds is None or bounds[0].encode() <= value.encode() <= bounds[1].encode()
-
-
-@lru_cache(2 * FILES_KEPT_MAX)
-def _bounds(statistics: str, column: str) -> tuple[str, str] | None:
-    try:
-        document = orjson.loads(statistics)
-        least, greatest = (document[side][column] for side in ("minValues", "maxValues"))
-    except (ValueError, KeyError, TypeError):
-        # Another program has written it so, or nothing of it: any row may be in the file.
-        return None
-    return (least, greatest) if isinstance(least, str) and isinstance(greatest, str) else None

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from schemas.table import Table
 from storage.engines.answer_formats import Format
 from storage.engines.answer_limits import Answer
+from storage.engines.file_bounds import BOUNDED, bounds_of, files_of
 from storage.engines.sandbox.request import Limits, Request, Source
 from storage.engines.sandbox.sandbox import AnswerHead, OnProgress, RunningStatement, Sandbox
 from storage.hot import View
@@ -74,11 +75,14 @@ class UserStatements:
         self, statement: str, project: str, limits: Limits, form: Format, *, tells_progress: bool
     ) -> tuple[Request, list[pa.Table]]:
         used = used_by(statement)
+        texts = " ".join([statement, *(view.statement for view in used.views)]).lower()
+        asked = frozenset(name for name in BOUNDED if name in texts)
         sources: list[Source] = []
         rows: list[pa.Table] = []
         for name, table in used.tables:
             view = self._view_of(table)
-            sources.append(Source(table.name, name, view.files))
+            files = files_of(view, project)
+            sources.append(Source(table.name, name, list(files), [bounds_of(known, asked) for known in files.values()]))
             rows.append(view.hot.filter(pc.field("project") == project))
         for name, table in used.listed:
             sources.append(Source(table.name, name, ()))

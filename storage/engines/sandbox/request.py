@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.engines.answer_formats import Format
+from storage.engines.file_bounds import Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +20,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table: its name in the lake, the name that statements call it by, its files; its hot rows are sent apart."""
+    """A table: its name in the lake, the name that statements call it by, its files; its hot rows are sent apart.
+
+    ``bounds`` are those of each file, as ``file_bounds.bounds_of`` has them: it is not opened for rows outside.
+    """
 
     table: str
     name: str
     files: Sequence[str]
+    bounds: Sequence[Sequence[Bounds]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -12,11 +14,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
+import pyarrow.fs
 
 from schemas.table import Table
 from schemas.tables import TABLES
 from storage.engines.answer_formats import rendered
 from storage.engines.answer_limits import limited
+from storage.engines.file_bounds import Bounds
 from storage.engines.sandbox import confinement
 from storage.engines.sandbox.frames import ANSWER, BEGUN, PROGRESS, REFUSED, read_frame, write_frame
 from storage.engines.sandbox.refusal import Refusal, refusal_of
@@ -124,7 +128,7 @@ def _define(database: duckdb.DuckDBPyConnection, request: Request, stream: Binar
         database.register(parts[0], _read_rows(stream))
         if source.files:
             parts.append(f"committed_{source.name}")
-            database.register(parts[1], _dataset(Path(request.lake), table, source.files).filter(own))
+            database.register(parts[1], _dataset(Path(request.lake), table, source).filter(own))
         columns = ", ".join(table.schema.names)
         union = " UNION ALL ".join(f"SELECT {columns} FROM {part}" for part in parts)  # noqa: S608 - names from the schema
         database.execute(f"CREATE TEMP VIEW {source.name} AS {union}")
@@ -138,15 +142,27 @@ def _read_rows(stream: BinaryIO) -> pa.Table:
     return pa.ipc.open_stream(stream).read_all()
 
 
-def _dataset(lake: Path, table: Table, files: Sequence[str]) -> pads.Dataset:
-    partition = pa.schema([table.schema.field(name) for name in table.partition_by])
-    return pads.dataset(
-        list(files),
+def _dataset(lake: Path, table: Table, source: Source) -> pads.Dataset:
+    """Return the table's files, of which none is opened whose partition or bounds leave nothing of it to be read."""
+    partition = pads.HivePartitioning(pa.schema([table.schema.field(name) for name in table.partition_by]))
+    root = lake / table.name
+    known = source.bounds or [()] * len(source.files)
+    return pads.FileSystemDataset.from_paths(
+        source.files,
         schema=table.schema,
-        format="parquet",
-        partitioning=pads.HivePartitioning(partition) if table.partition_by else None,
-        partition_base_dir=str(lake / table.name),
+        format=pads.ParquetFileFormat(),
+        filesystem=pa.fs.LocalFileSystem(),
+        partitions=[
+            reduce(and_, _within(table.schema, bounds), partition.parse(str(Path(file).relative_to(root))))
+            for file, bounds in zip(source.files, known, strict=True)
+        ],
     )
+
+
+def _within(schema: pa.Schema, bounds: Sequence[Bounds]) -> Iterator[pc.Expression]:
+    for name, *ends in bounds:
+        least, greatest = (pa.scalar(end).cast(schema.field(name).type) for end in ends)
+        yield (pc.field(name) >= least) & (pc.field(name) <= greatest)
 
 
 @contextmanager

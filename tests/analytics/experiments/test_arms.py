@@ -63,15 +63,6 @@ def test_the_share_of_an_arm_is_what_the_walk_gives_it_not_its_weight() -> None:
     assert [arm.share for arm in experiment.arms] == [0.3, 0.7]
 
 
-def test_of_two_variants_with_one_model_the_hash_decides() -> None:
-    variants = {"short": {"model": "m", "weight": 50}, "long": {"model": "m", "weight": 50}}
-    experiment = made({"variants": variants})
-    sessions = [f"s-{i}" for i in range(50)]
-
-    assert [experiment.arm_of_model("m", s) for s in sessions] == [experiment.arm_of_hash(s) for s in sessions]
-    assert experiment.arm_of_model("other", "s-1") is None
-
-
 def test_versions_that_deal_otherwise_are_of_another_epoch() -> None:
     salted, reseeded = even(hash_version=2), even(hash_version=2, seed="b")
     fewer = even(hash_version=2, traffic=10)

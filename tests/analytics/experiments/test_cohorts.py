@@ -234,3 +234,12 @@ def test_another_hash_is_another_epoch(change: dict[str, Any]) -> None:
     cohort = cohort_of(experiment(NEW, NEW | change), [exposure(session_of("a"), "a", version=1)])
 
     assert cohort.excluded["stale_version"] == 1
+
+
+def test_of_two_variants_with_one_model_the_hash_decides() -> None:
+    body = {"variants": {"short": {"model": "m", "weight": 50}, "long": {"model": "m", "weight": 50}}}
+    names = [f"s-{number}" for number in range(50)]
+
+    cohort = cohort_of(experiment(body), [exposure(name, "m") for name in names])
+
+    assert arms(cohort) == {name: int(bucket(name) >= 500_000) for name in names}
