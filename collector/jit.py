@@ -21,7 +21,7 @@ def _digest() -> str:
     digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
     for path in sorted(_PACKAGE.rglob("*.py")):
         source = path.read_bytes()
-        if b"collector.jit" in source:
+        if b"collector.jit" in source or path.parent.name == "compiled":
             digest.update(source)
     # Compiled as constants.
     for path in sorted((_PACKAGE.parent / "schemas").rglob("*.py")):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from collector.component import TooLargeError
 from collector.otlp.bodies import Bodies
 from collector.otlp.compiled import cursor as at
-from collector.otlp.compiled import pairs, request, span
+from collector.otlp.compiled import pairs, promotion, request, span
 from collector.otlp.compiled.keys import KEYS
 from collector.otlp.compiled.memory import Workspace
 from collector.otlp.compiled.provenance import COMBINATIONS_MAX
@@ -86,7 +86,7 @@ def _try(bodies: Bodies, found: NDArray[np.int64], workspace: Workspace, room_by
         made.address,
         workspace.integers("pairs", pairs.ROWS, pairs.WIDTH),
         # The winners of a span, the filter of the keys that it has, and what may be filled later.
-        np.empty((5, max(len(KEYS.columns) + 1, 16)), np.int64),
+        np.empty((promotion.WINNERS_ROWS, promotion.WINNERS_WIDTH), np.int64),
         np.empty((COMBINATIONS_MAX + 1, len(KEYS.columns) + 1), np.int64),
         bodies.headers,
         bodies.header_starts,

@@ -44,7 +44,8 @@ class Keys:
     ``"column":``, ``"key"``; these begin at ``name_starts``.
 
     Condition c is a key in ``where_key`` and its value's text, ``where_data[where_starts[c]:where_starts[c + 1]]``. A
-    key or event that ``collector.derive`` reads further has a hint: by column, the lowest rank it may fill it at.
+    key or event that is read further has a hint: by column, the lowest rank it may fill it at; and whether that
+    ``hint_is_unread`` here, but by ``collector.derive``.
     """
 
     columns: tuple[str, ...]
@@ -66,6 +67,7 @@ class Keys:
     where_starts: NDArray[np.int64]
     hint: NDArray[np.int64]
     hint_rank: NDArray[np.int64]
+    hint_is_unread: NDArray[np.int64]
     ids: dict[str, int]
 
 
@@ -139,6 +141,7 @@ def _load() -> Keys:
         where_starts=where_starts,
         hint=np.array([hints.attributes.get(key, -1) for key in keys], np.int64),
         hint_rank=hints.ranks,
+        hint_is_unread=hints.is_unread,
         ids=ids,
     )
 
@@ -154,10 +157,11 @@ class _Hints:
     attributes: dict[str, int]
     events: dict[str, int]
     ranks: NDArray[np.int64]
+    is_unread: NDArray[np.int64]
 
 
 def _hints() -> _Hints:
-    """Return which row of ranks each key and each event has that ``collector.derive`` reads."""
+    """Return which row of ranks each key and each event has that is read further."""
     columns = _columns()
     attributes: dict[str, int] = {}
     events: dict[str, int] = {}
@@ -177,7 +181,9 @@ def _hints() -> _Hints:
     # Raw bodies fill what nothing else does: what is filled already stays as it is.
     attributes |= dict.fromkeys(RAW_BODIES, len(rows))
     rows.append(np.full(len(columns), NO_RANK, np.int64))
-    return _Hints(attributes, events, np.array(rows))
+    is_unread = np.zeros(len(rows), np.int64)
+    is_unread[[*events.values(), -1]] = 1
+    return _Hints(attributes, events, np.array(rows), is_unread)
 
 
 def _load_events(columns: tuple[str, ...]) -> Events:

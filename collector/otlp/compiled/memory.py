@@ -167,6 +167,16 @@ def bits_of(typing_context: Any, number: Any) -> Any:
 
 
 @intrinsic
+def trailing_zeros(typing_context: Any, bits: Any) -> Any:
+    """Return how many of an unsigned integer's lowest bits are 0; it must not be 0 itself."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
 def double_of(typing_context: Any, bits: Any) -> Any:
     """Return the double of these bits."""
 

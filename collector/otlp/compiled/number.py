@@ -8,7 +8,7 @@ finds the shortest, and of those the nearest, with three multiplications by a ta
 import numpy as np
 
 from collector.jit import inlined, inner
-from collector.otlp.compiled.memory import bits_of, load8, multiply_high, store8
+from collector.otlp.compiled.memory import bits_of, double_of, load8, multiply_high, store8
 
 NUMBER_BYTES_MAX = 32
 """No number takes more."""
@@ -218,6 +218,38 @@ def parse_number(buf, start, stop):
     else:
         is_integer = False
     return True, is_integer, integer, -number if is_negative else number
+
+
+@inner()
+def exact_decimal(buf, start, stop):
+    """Return (whether it is one, the double nearest to it) of a number without sign or exponent, of few digits.
+
+    What is written with more digits than are exact is held against how the double would be written: libraries write
+    the shortest text that reads back.
+    """
+    is_number, _, _, number = parse_number(buf, start, stop)
+    if not is_number:
+        return False, 0.0
+    digits, exponent, significant = np.uint64(0), 0, 0
+    is_after_point = False
+    for pos in range(start, stop):
+        byte = load8(buf, pos)
+        if byte == 46:
+            is_after_point = True
+        elif byte < 48 or byte > 57 or significant == _DIGITS_MAX:
+            return False, 0.0
+        else:
+            digits = digits * _TEN + np.uint64(byte - 48)
+            significant += 1 if digits else 0
+            exponent -= 1 if is_after_point else 0
+    if digits == 0 or (digits < _EXACT_DIGITS and exponent >= -22):
+        return True, number
+    digits, exponent = _without_zeros(digits, exponent)
+    for neighbour in range(-1, 2):
+        near = double_of(bits_of(number) + np.uint64(neighbour))
+        if shortest_decimal(near) == (digits, exponent):
+            return True, near
+    return False, 0.0
 
 
 @inlined()

@@ -64,12 +64,18 @@ FINISH_REASON = KEYS.columns.index("finish_reason")
 _COLUMN, _RANK, _SCALE, _KINDS = KEYS.column, KEYS.rank, KEYS.scale, KEYS.kinds
 _FAMILY_COLUMN, _FAMILY_RANK = KEYS.family_column, KEYS.family_rank
 _WHERE, _WHERE_COLUMN, _WHERE_KEY = KEYS.where, KEYS.where_column, KEYS.where_key
-_HINT, _HINT_RANK = KEYS.hint, KEYS.hint_rank
+_HINT, _HINT_RANK, _HINT_IS_UNREAD = KEYS.hint, KEYS.hint_rank, KEYS.hint_is_unread
 
-# A row of the winners' table: by column, the lowest rank at which ``collector.derive`` may fill it. Behind it, whether
-# it may fill any.
+# A row of the winners' table: by column, the lowest rank at which what is read later (``derivation``) may fill it.
+# Behind it, whether it may fill any, and whether some of that is left to Python.
 HINTS = 4
-IS_HINTED = COLUMN_COUNT
+IS_HINTED, IS_UNREAD = COLUMN_COUNT, COLUMN_COUNT + 1
+
+# Rows of it in which the members of an object are added up (``members``): by alternative, how many there are, and the
+# bits of their sum; by level, where an object begins; by member, its object, and where its name begins and ends.
+COUNTS, SUMS, HOLDERS, MEMBERS, NAMES, NAME_STOPS = range(5, 11)
+WINNERS_ROWS = 11
+WINNERS_WIDTH = max(COLUMN_COUNT + 2, 64)
 
 
 @inlined()
@@ -192,29 +198,30 @@ def consider(best, column, rank, kind_of_column, scale, pair, buf, made, o, kind
         if kind == STRING:
             if b == a:
                 return o
-            _win(best, column, rank, reference(a, b), pair)
+            win(best, column, rank, reference(a, b), pair)
             return o
         end = as_text(made, o, buf, kind, a, b, depth, is_first_only)
         if end > o:
-            _win(best, column, rank, reference(o, end) | IN_MADE, CONVERTED)
+            win(best, column, rank, reference(o, end) | IN_MADE, CONVERTED)
         return end
     if kind_of_column == COUNT:
         count = as_count(buf, kind, a, b, scale)
         if count >= 0:
-            _win(best, column, rank, count, pair if kind == INT and scale == 1.0 else CONVERTED)
+            win(best, column, rank, count, pair if kind == INT and scale == 1.0 else CONVERTED)
     elif kind_of_column == COST:
         cost = as_cost(buf, kind, a, b)
         if cost >= 0:
-            _win(best, column, rank, np.int64(bits_of(cost)), pair if kind == DOUBLE else CONVERTED)
+            win(best, column, rank, np.int64(bits_of(cost)), pair if kind == DOUBLE else CONVERTED)
     elif kind_of_column == FLAG:
         flag = as_flag(buf, kind, a, b)
         if flag >= 0:
-            _win(best, column, rank, flag, pair if kind == BOOL else CONVERTED)
+            win(best, column, rank, flag, pair if kind == BOOL else CONVERTED)
     return o
 
 
 @inlined()
-def _win(best, column, rank, value, pair):
+def win(best, column, rank, value, pair):
+    """Let a value fill a column."""
     best[0, column] = rank
     best[1, column] = value
     best[2, column] = pair
@@ -275,6 +282,7 @@ def reset(best):
         best[0, column] = NO_RANK
         best[2, column] = CONVERTED
     best[HINTS, IS_HINTED] = 0
+    best[HINTS, IS_UNREAD] = 0
 
 
 @inner()
@@ -286,6 +294,7 @@ def take_hint(best, hint):
             best[HINTS, column] = NO_RANK
     for column in range(COLUMN_COUNT):
         best[HINTS, column] = min(best[HINTS, column], _HINT_RANK[hint, column])
+    best[HINTS, IS_UNREAD] |= _HINT_IS_UNREAD[hint]
 
 
 @inner()

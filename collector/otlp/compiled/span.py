@@ -4,6 +4,7 @@ import numpy as np
 
 from collector.jit import inlined, inner
 from collector.otlp.compiled.cursor import ATTRIBUTES_END, MADE_END
+from collector.otlp.compiled.derivation import derive
 from collector.otlp.compiled.event import SPAN_DEPTH, UNIX_NANO_MAX, put_events, put_links
 from collector.otlp.compiled.hashing import xxh64
 from collector.otlp.compiled.keys import NO_RANK
@@ -13,6 +14,7 @@ from collector.otlp.compiled.promotion import (
     COLUMN_COUNT,
     HINTS,
     IS_HINTED,
+    IS_UNREAD,
     give_back_hinted,
     promote,
     reference,
@@ -120,6 +122,9 @@ def read_span(
     is_hinted = best[HINTS, IS_HINTED] != 0
     if is_hinted:
         give_back_hinted(best, pairs, count)
+        error = derive(buf, made, cursor, pairs, count, best, np.int64(began))
+        if error < 0:
+            return error, 0, 0
     if link_count:
         error = put_links(links, cursor, buf, start, end, pairs)
         if error < 0:
@@ -157,8 +162,8 @@ def read_span(
         filled |= np.int64(is_filled) << column
         cells[COLUMNS + column, row] = best[1, column] if is_filled else 0
     cells[FILLED, row] = filled
-    cells[HINTED, row] = np.int64(is_hinted)
-    if is_hinted:
+    cells[HINTED, row] = best[HINTS, IS_UNREAD]
+    if best[HINTS, IS_UNREAD]:
         for column in range(COLUMN_COUNT):
             cells[RANKS + column, row] = best[0, column]
     return 0, USABLE, 0

@@ -3,7 +3,7 @@
 import numpy as np
 
 from collector.jit import inlined, inner
-from collector.otlp.compiled.memory import copy_bytes, load8, load64, store8, store64
+from collector.otlp.compiled.memory import copy_bytes, load8, load64, store8, store64, trailing_zeros
 
 ESCAPED_MAX = 6
 """A byte takes at most so many in a JSON string."""
@@ -24,14 +24,14 @@ _SPACES = np.uint64(0x20) * _ONES
 
 
 @inlined()
-def _needs_escape(word):
-    """Return whether one of eight bytes is a control character, a quote or a backslash."""
+def escaped_bytes(word):
+    """Return bits of those of eight bytes that are control characters, quotes or backslashes; the lowest is exact."""
     quotes = word ^ _QUOTES
     backslashes = word ^ _BACKSLASHES
     found = (word - _SPACES) & ~word
     found |= (quotes - _ONES) & ~quotes
     found |= (backslashes - _ONES) & ~backslashes
-    return found & _HIGHS != 0
+    return found & _HIGHS
 
 
 @inner()
@@ -42,12 +42,16 @@ def put_string(out, o, buf, start, stop):
     pos = start
     while pos + 8 <= stop:
         word = load64(buf, pos)
-        if _needs_escape(word):
-            o = _put_escaped(out, o, buf, pos, pos + 8)
-        else:
-            store64(out, o, word)
+        store64(out, o, word)
+        found = escaped_bytes(word)
+        if found == 0:
+            pos += 8
             o += 8
-        pos += 8
+            continue
+        # As far as the first that is escaped, the word is right.
+        before = trailing_zeros(found) >> 3
+        pos += before + 1
+        o = _put_escaped(out, o + before, buf, pos - 1, pos)
     if pos < stop:
         o = _put_escaped(out, o, buf, pos, stop)
     store8(out, o, 34)
