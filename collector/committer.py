@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -60,6 +60,8 @@ class Committer:
         self._retry_at_s = 0.0
         self._last_error = ""
         self._last_commit_s = self._last_lag_s = 0.0
+        self.before_commit: Callable[[int], None] = lambda _number: None
+        """Told each sealed segment; what it raises keeps the segment in the log, to be committed later."""
         self.commits = Histogram()
         self.lags = Histogram(LAGS_S)
         """From the moment that a segment was opened to its commit: how old its first row was."""
@@ -139,6 +141,7 @@ class Committer:
     def _commit(self, number: int) -> None:
         began_s = time.monotonic()
         opened_at_s = self._log.opened_at_s(number)
+        self.before_commit(number)
         rows = self._log.rows(number)
         for target in targets(self._table):
             self._lake.commit(target, _rows_of(target, rows), writer_id=self._writer_id, segment=number)

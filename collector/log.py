@@ -141,6 +141,12 @@ class SegmentLog:
         with self._lock:
             return self._opened_at_s[number]
 
+    def extent(self, number: int) -> tuple[Path, int, int]:
+        """Return where a sealed segment lies, how many bytes of it are acknowledged, and how many rows these are."""
+        with self._lock:
+            segment = self._sealed[number]
+        return segment_path(self._directory, number), segment.size_bytes, segment.row_count
+
     def rows(self, number: int) -> pa.Table:
         """Return the rows of a sealed segment; what can't be read of it is copied to quarantine.
 

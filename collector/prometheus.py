@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +33,7 @@ from collector.accounting import RowCounts
 from collector.admission import Admission
 from collector.committer import CommitStatus
 from collector.exporters.lake import LakeStatus, TableDurations
+from collector.exporters.otlp_forward import ForwardStatus
 from collector.log import LogStatus
 from collector.telemetry import Distribution, ReceiverCounts, Source
 
@@ -76,6 +78,7 @@ class PipelineMetrics:
         version: str,
         keys: Keys,
         not_ready: Callable[[], Iterable[str]],
+        forwarding: Callable[[], Sequence[ForwardStatus]] = tuple,
     ) -> None:
         self._exporter = exporter
         self._counts = counts
@@ -83,6 +86,7 @@ class PipelineMetrics:
         self._version = version
         self._keys = keys
         self._not_ready = not_ready
+        self._forwarding = forwarding
         self._started_s = time.monotonic()
 
     def collect(self) -> Iterator[Metric]:
@@ -92,7 +96,9 @@ class PipelineMetrics:
         yield _gauge("fallom_ready", "1 while /readyz says ready.", float(not list(self._not_ready())))
         yield from self._receivers()
         yield from self._of_keys()
-        yield from _exporter(status)
+        forwarded = self._forwarding()
+        yield from _exporters([_lake(status), *map(_forward, forwarded)])
+        yield from _forwarding(forwarded)
         yield from _rows({table: each.rows for table, each in status.tables.items()})
         yield from _log(status)
         yield from _commits({table: each.commits for table, each in status.tables.items()})
@@ -225,22 +231,73 @@ _KINDS = {
 }
 
 
-def _exporter(status: LakeStatus) -> Iterator[Metric]:
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """What every exporter counts."""
+
+    exporter: str
+    sent: int
+    failed: int
+    queue_bytes: int
+    queue_bytes_max: int
+
+
+def _lake(status: LakeStatus) -> _Exported:
     spans = status.tables["spans"].rows
-    for name, what, value in (
-        ("otelcol_exporter_sent_spans", "Spans committed to the lake.", spans.committed),
-        ("otelcol_exporter_send_failed_spans", "Spans damaged on disk before their commit.", spans.quarantined),
-    ):
-        sent = CounterMetricFamily(name, what, labels=("exporter",))
-        sent.add_metric((EXPORTER,), value)
-        yield sent
-    for name, what, value in (
-        ("otelcol_exporter_queue_size", "Bytes of the log: rows not yet committed.", status.log_bytes),
-        ("otelcol_exporter_queue_capacity", "Bytes that the log may have.", status.log_bytes_max),
-    ):
-        queue = GaugeMetricFamily(name, what, labels=("exporter",))
-        queue.add_metric((EXPORTER,), value)
-        yield queue
+    return _Exported(EXPORTER, spans.committed, spans.quarantined, status.log_bytes, status.log_bytes_max)
+
+
+def _forward(status: ForwardStatus) -> _Exported:
+    dropped = sum(status.dropped.values())
+    return _Exported(status.exporter, status.sent, dropped, status.queue_bytes, status.queue_bytes_max)
+
+
+def _exporters(exported: Sequence[_Exported]) -> Iterator[Metric]:
+    sent = CounterMetricFamily(
+        "otelcol_exporter_sent_spans", "Spans committed to the lake, or taken by a target.", labels=("exporter",)
+    )
+    failed = CounterMetricFamily(
+        "otelcol_exporter_send_failed_spans",
+        "Spans damaged on disk before their commit, or dropped on the way to a target.",
+        labels=("exporter",),
+    )
+    size = GaugeMetricFamily(
+        "otelcol_exporter_queue_size",
+        "Bytes of the log, rows not yet committed; or that wait for a target.",
+        labels=("exporter",),
+    )
+    capacity = GaugeMetricFamily(
+        "otelcol_exporter_queue_capacity", "Bytes that the log or the queue may have.", labels=("exporter",)
+    )
+    for each in exported:
+        for family, value in (
+            (sent, each.sent),
+            (failed, each.failed),
+            (size, each.queue_bytes),
+            (capacity, each.queue_bytes_max),
+        ):
+            family.add_metric((each.exporter,), value)
+    yield from (sent, failed, size, capacity)
+
+
+def _forwarding(forwarded: Sequence[ForwardStatus]) -> Iterator[Metric]:
+    if not forwarded:
+        return
+    dropped = CounterMetricFamily(
+        "fallom_forward_dropped_spans", "Spans that a target will never get.", labels=("exporter", "reason")
+    )
+    retries = CounterMetricFamily("fallom_forward_retries", "Requests to be sent again.", labels=("exporter",))
+    failing = GaugeMetricFamily(
+        "fallom_forward_failing_seconds",
+        "For how long a target has taken nothing; 0 where it took the last request.",
+        labels=("exporter",),
+    )
+    for each in forwarded:
+        for reason, count in each.dropped.items():
+            dropped.add_metric((each.exporter, reason), count)
+        retries.add_metric((each.exporter,), each.retries)
+        failing.add_metric((each.exporter,), each.failing_for_s)
+    yield from (dropped, retries, failing)
 
 
 def _rows(rows: Mapping[str, RowCounts]) -> Iterator[Metric]:

@@ -61,6 +61,11 @@ def promote(attributes: Mapping[str, object]) -> Promotion:
     return promotion
 
 
+def convert(source: Source, value: object) -> object:
+    """Return what a value makes of the source's column; None where it is of a wrong type."""
+    return _CONVERTERS[source](value)
+
+
 def family_member(key: str) -> str | None:
     """Return the family whose message the attribute is a part of, as ``gen_ai.prompt.*``; None where it is of none."""
     found = _MEMBER.fullmatch(key) if key.startswith(_PREFIXES) else None
@@ -179,6 +184,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(\.[0-9]*)?|(\.[0-9]+))([eE][+-]?[0-9]+)?")
 _TARGETS: dict[str, tuple[tuple[Source, Convert], ...]] = {
     key: tuple((source, _converter(source)) for source in sources) for key, sources in sources_by_key("").items()
 }
+_CONVERTERS = {source: convert for found in _TARGETS.values() for source, convert in found}
 _Members = dict[Family, defaultdict[int, dict[str, object]]]
 _FAMILY_OF = {family.prefix: family for family in FAMILIES}
 _PREFIXES = tuple(_FAMILY_OF)

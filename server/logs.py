@@ -44,8 +44,8 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
     logging.basicConfig(level=max(numeric, logging.INFO), handlers=[handler], force=True)
     for name in OWN:
         logging.getLogger(name).setLevel(numeric)
-    # It tells of its own start and stop; so do we.
-    for talkative in ("uvicorn", "alembic"):
+    # They tell of their own start and stop, and of each request; so do we, as far as it is worth it.
+    for talkative in ("uvicorn", "alembic", "httpx"):
         logging.getLogger(talkative).setLevel(max(numeric, logging.WARNING))
     # A stderr that can't be written to must not be written to about that.
     logging.raiseExceptions = False

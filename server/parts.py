@@ -36,6 +36,7 @@ from collector import debug, prometheus
 from collector.admission import Admission
 from collector.decoders import decoders
 from collector.exporters.lake import LakeExporter
+from collector.exporters.otlp_forward import Forwarding
 from collector.http_body import BodyReader
 from collector.pipeline import Pipeline
 from collector.processors.overrides import ProjectOverrides
@@ -130,6 +131,11 @@ class Parts:
             recent_spans=lambda: recent_spans(self.engine, settings.dedup_window_spans),
             recent_others=recent_others(self.engine, settings),
         )
+        self.forwarding = Forwarding(
+            settings.forward, data.forward, writer_id, disk_free_bytes_min=settings.disk_free_bytes_min
+        )
+        if settings.forward:
+            self.exporter.on_sealed(self.forwarding.keep)
         self.live = LiveFeed(self.engine)
         self.exporter.on_stored = self.live.offer
         self.upkeep = Upkeep(
@@ -171,6 +177,7 @@ class Parts:
             version=VERSION,
             keys=self.keys,
             not_ready=self.readiness.reasons,
+            forwarding=self.forwarding.statuses,
         )
         self._make_http(settings)
 
@@ -200,6 +207,7 @@ class Parts:
         self.keys.start()
         self.registry.follow()
         self.rollouts.start()
+        self.forwarding.start()
         self.exporter.start()
         self.pipeline.start()
         self.upkeep.start()
@@ -230,7 +238,7 @@ class Parts:
         return backup(self.exporter, self.upkeep, self.registry, self._data)
 
     def _warnings(self) -> tuple[str, ...]:
-        return (*self.exporter.warnings(), *self.keys.warnings())
+        return (*self.exporter.warnings(), *self.forwarding.warnings(), *self.keys.warnings())
 
     def status(self) -> dict[str, Any]:
         """Return where all rows are, and how many items were taken of kinds that are not kept."""
@@ -244,6 +252,7 @@ class Parts:
             self.pipeline.stop,
             self.upkeep.stop,
             self.exporter.stop,
+            self.forwarding.stop,
             self.engine.close,
             self.keys.stop,
             self.rollouts.stop,

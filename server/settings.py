@@ -14,6 +14,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from collector.forward.target import ForwardTarget, check_names
 from collector.privacy.policy import PrivacyPolicy
 from server.errors import CommandError
 
@@ -112,6 +113,13 @@ class ServerSettings(BaseSettings):
         Path | None,
         Field(description="The secret key of hashes; `privacy.key` in the data directory, made if missing."),
     ] = None
+    forward: Annotated[
+        dict[str, ForwardTarget],
+        Field(
+            description="OTLP endpoints that stored spans are sent on to, by a name of each (docs/forward.md). "
+            "JSON, or TOML tables."
+        ),
+    ] = {}
     tls_cert: Annotated[
         Path | None,
         Field(description="Certificate chain, PEM: both ports speak TLS 1.2 or later; read again when it changes."),
@@ -175,6 +183,12 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _is_address(cls, value: str) -> str:
         split_address(value)
+        return value
+
+    @field_validator("forward")
+    @classmethod
+    def _are_target_names(cls, value: dict[str, ForwardTarget]) -> dict[str, ForwardTarget]:
+        check_names(value)
         return value
 
     @model_validator(mode="after")

@@ -31,6 +31,7 @@ class DataDirectory:
         self.log = self.path / "log"
         self.lake = self.path / "lake"
         self.backups = self.path / "backups"
+        self.forward = self.path / "forward"
         self.registry_path = self.path / "registry.sqlite3"
         self.registry_url = f"sqlite:///{self.registry_path}"
         self._lock_descriptor: int | None = None

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from collector.accounting import RowCounts
 from collector.committer import CommitStatus, Committer, targets
+from collector.forward.queue import SealedSegment
 from collector.log import LogStatus, SegmentLog
 from collector.log_budget import LogBudget
 from collector.telemetry import Distribution
@@ -95,6 +97,15 @@ class LakeExporter:
             )
             self._logs[table.name] = log
             self._committers[table.name] = Committer(table, log, lake, writer_id, flush_interval_s=flush_interval_s)
+
+    def on_sealed(self, tell: Callable[[str, SealedSegment], None]) -> None:
+        """Have each table's sealed segments told before their commit; what ``tell`` raises puts the commit off."""
+        for table, committer in self._committers.items():
+            committer.before_commit = partial(self._tell_sealed, tell, table)
+
+    def _tell_sealed(self, tell: Callable[[str, SealedSegment], None], table: str, number: int) -> None:
+        path, size_bytes, row_count = self._logs[table].extent(number)
+        tell(table, SealedSegment(path, number, size_bytes, row_count))
 
     def start(self) -> None:
         """Make the tables, take over what an earlier process left in the log, begin to commit."""

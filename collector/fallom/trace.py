@@ -97,7 +97,6 @@ def _identity(fields: Fields, request: Request, receipt: Receipt) -> dict[str, o
     start_time = fields.time("start_time")
     fields.time("end_time")
     duration_ms = fields.number("duration_ms")
-    metadata = fields.optional_mapping("metadata")
     return {
         "project": request.project,
         "date": _partition_day(start_time.date(), received_at.date()),
@@ -110,8 +109,6 @@ def _identity(fields: Fields, request: Request, receipt: Receipt) -> dict[str, o
         "start_time_unix_nano": _unix_nano(start_time),
         "duration_ns": _nanoseconds(duration_ms),
         "status_message": fields.optional_text("error_message"),
-        "tags": fields.texts("tags"),
-        "metadata": _json(metadata) if metadata is not None else None,
         "resource_attributes": "{}",
         "scope_name": "fallom",
         "received_at": received_at,
@@ -134,6 +131,7 @@ def _client_version(attributes: Mapping[str, object]) -> str | None:
 
 def _own_columns(fields: Fields, status: str) -> dict[str, object]:
     first_token_ms = fields.optional_number("time_to_first_token_ms")
+    metadata = fields.optional_mapping("metadata")
     # The clients send the model that answered, but of a failed call the one that was asked for.
     model_column = "request_model" if status == "error" else "response_model"
     columns = {
@@ -148,6 +146,8 @@ def _own_columns(fields: Fields, status: str) -> dict[str, object]:
         "prompt_version": fields.optional_integer("prompt_version"),
         "prompt_ab_test_key": fields.optional_text("prompt_ab_test_key"),
         "prompt_variant_index": fields.optional_integer("prompt_variant_index"),
+        "tags": fields.texts("tags"),
+        "metadata": _json(metadata) if metadata is not None else None,
     }
     return {name: value for name, value in columns.items() if value is not None}
 

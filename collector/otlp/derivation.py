@@ -15,7 +15,7 @@ from collector.otlp.compiled import span
 from collector.otlp.compiled.keys import KEYS, NO_RANK
 from collector.otlp.scan import Scanned
 from collector.processors.columns import with_columns
-from schemas.dialects.fallom import RAW_BODIES
+from schemas.dialects.fallom import RAW_BODIES, TAGS
 
 
 def with_derived(rows: pa.RecordBatch, scanned: Scanned) -> pa.RecordBatch:
@@ -40,6 +40,9 @@ def with_derived(rows: pa.RecordBatch, scanned: Scanned) -> pa.RecordBatch:
         if any(key in sent for key in RAW_BODIES):
             told = {name for name, rank in filled.items() if rank < NO_RANK} | columns.keys()
             columns |= _raw(sent, rows["duration_ns"][row].as_py(), told)
+        tags = sent.get(TAGS)
+        if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+            columns["tags"] = tags
         for column, value in columns.items():
             found[column][row] = value
     return with_columns(rows, **{column: _replaced(rows[column], values) for column, values in found.items()})
@@ -59,6 +62,9 @@ def _text(rows: pa.RecordBatch, row: int, column: str) -> str | None:
 
 
 def _replaced(column: pa.Array, values: Mapping[int, object]) -> pa.Array:
+    if pa.types.is_list(column.type):
+        # Arrow replaces no lists.
+        return pa.array([values.get(row, old) for row, old in enumerate(column.to_pylist())], column.type)
     mask = np.zeros(len(column), np.bool_)
     mask[list(values)] = True
     return pc.replace_with_mask(column, pa.array(mask), pa.array(list(values.values()), column.type))

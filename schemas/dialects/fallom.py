@@ -5,6 +5,9 @@ from schemas.dialects.dialect import Dialect, Source
 # Bodies as the clients' providers said them, which ``collector.fallom.raw`` reads: where no attribute tells a column.
 RAW_BODIES = tuple(f"fallom.raw.{name}" for name in ("request", "response", "usage", "timings", "providerMetadata"))
 
+# Of a flat trace that was forwarded as OTLP: the session's tags, a list of texts.
+TAGS = "fallom.tags"
+
 FALLOM = Dialect(
     "fallom",
     (
@@ -26,5 +29,6 @@ FALLOM = Dialect(
         Source("provider", 80, "fallom.provider"),
         Source("is_streaming", 30, "fallom.is_streaming"),
         Source("time_to_first_token_ns", 10, "fallom.time_to_first_token_ms", scale=1e6),
+        Source("metadata", 10, "fallom.metadata"),
     ),
 )

@@ -18,7 +18,7 @@ from schemas.dialects import (
     readings,
     sources_by_key,
 )
-from schemas.dialects.fallom import RAW_BODIES
+from schemas.dialects.fallom import RAW_BODIES, TAGS
 from schemas.spans import SPANS
 
 TEXT, COUNT, COST, FLAG = range(4)
@@ -178,8 +178,8 @@ def _hints() -> _Hints:
             rows.append(np.full(len(columns), NO_RANK, np.int64))
         place = columns.index(reading.column)
         rows[found[name]][place] = min(rows[found[name]][place], reading.rank)
-    # Raw bodies fill what nothing else does: what is filled already stays as it is.
-    attributes |= dict.fromkeys(RAW_BODIES, len(rows))
+    # Raw bodies fill what nothing else does: what is filled already stays as it is. Nothing else fills tags.
+    attributes |= dict.fromkeys((*RAW_BODIES, TAGS), len(rows))
     rows.append(np.full(len(columns), NO_RANK, np.int64))
     is_unread = np.zeros(len(rows), np.int64)
     is_unread[[*events.values(), -1]] = 1
