@@ -183,5 +183,7 @@ def _end(code: int, *lines: str) -> None:
 def _flag_problem(problem: Any) -> str:
     place = ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0])
     message = str(problem["msg"]).removeprefix("Value error, ")
-    got = "" if "got" in message else f", got {problem.get('input')!r}"
+    # What is set for a target of forwarding may be its key.
+    is_shown = "got" not in message and "forward" not in problem["loc"]
+    got = f", got {problem.get('input')!r}" if is_shown else ""
     return f"{place}: {message}{got}"
