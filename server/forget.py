@@ -73,7 +73,7 @@ def forget(
     rows["dataset_entries"] = forget_entries(datasets, engine, project, ids)
     for stored_id in ids:
         rows.update(upkeep.forget(project, stored_id, progress=progress))
-    damaged, older = _left_in_quarantine(data, ids), _left_in_backups(data)
+    damaged, older = _left_in_quarantine(data, ids), "; ".join(filter(None, (_left_in_backups(data), _waiting(data))))
     if damaged and tell_damaged is not None:
         tell_damaged(damaged)
         damaged = ""
@@ -98,6 +98,14 @@ def _left_in_quarantine(data: DataDirectory, ids: Sequence[str]) -> str:
         return ""
     names = ", ".join(path.name for path in damaged)
     return f"left in quarantine, where damaged rows of theirs may be: remove {names} from {damaged[0].parent}"
+
+
+def _waiting(data: DataDirectory) -> str:
+    """Say that rows of theirs may wait to be forwarded; whose they are can't be told without reading them all."""
+    waiting = sorted({path.parent.name for path in data.forward.glob("*/*.arrow")})
+    if not waiting:
+        return ""
+    return f"left in the queues of forwarding: spans of theirs may still be sent to {', '.join(waiting)}"
 
 
 def _left_in_backups(data: DataDirectory) -> str:
