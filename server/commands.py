@@ -24,6 +24,7 @@ from server.reprice_command import Reprice
 from server.rollout_commands import Conclude, Rollout, Stop
 from server.settings import ServerSettings
 from server.sql_command import Sql
+from server.traces_command import TracesCommands
 from storage.errors import StorageError
 from storage.registry.errors import RegistryError
 
@@ -147,6 +148,7 @@ class Command(BaseSettings):
     conclude: CliSubCommand[Conclude] = Field(description="End a test: the winner gets all sessions.")
     stop: CliSubCommand[Stop] = Field(description="Stop a test at once.")
     sql: CliSubCommand[Sql] = Field(description="Ask a read-only SQL question.")
+    traces: CliSubCommand[TracesCommands] = Field(description="Export spans as JSON lines or Parquet.")
     forget: CliSubCommand[Forget] = Field(description="Remove all rows of one customer.")
     reprice: CliSubCommand[Reprice] = Field(description="Price calls of before by the prices of today.")
     keys: CliSubCommand[Keys] = Field(description="Make, list and revoke API keys.")

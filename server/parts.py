@@ -20,6 +20,7 @@ from analytics.api import (
     errors,
     evaluations,
     experiments,
+    export,
     live,
     management,
     ofrep,
@@ -286,6 +287,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(experiments.router(parts.engine, parts.registry))
     # Before the paths of traces, of which one has a trace's id where this one has its name.
     app.include_router(live.router(parts.live, parts.registry, partial(identifier, parts.privacy)))
+    app.include_router(export.router(parts.engine, parts.registry, partial(identifier, parts.privacy)))
     app.include_router(traces.router(parts.engine, parts.registry, partial(identifier, parts.privacy)))
     bodies = BodyReader(settings.body_bytes_max)
     upload = evaluation_receiver(parts, bodies)

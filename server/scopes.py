@@ -50,6 +50,7 @@ SCOPES: dict[str, Scopes] = {
     "/experiments/{key:path}/results": READ,
     "/traces": READ,
     "/traces/live": READ,
+    "/traces/export": READ,
     "/traces/{trace_id}": READ,
     "/api/sdk-evals": INGEST,
     "/api/datasets": READ,

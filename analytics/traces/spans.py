@@ -27,14 +27,20 @@ _INTERNAL_COLUMNS = ("project", "date", "content_hash", "is_cut")
 
 def span_of(row: Mapping[str, object]) -> dict[str, Any]:
     """Return a stored span as it is answered, ``phases`` as they are stored, else from the time to first token."""
-    span: dict[str, Any] = {name: json_value(value) for name, value in row.items() if name not in _INTERNAL_COLUMNS}
-    for name in JSON_COLUMNS:
-        span[name] = _parsed(span[name])
-    span["attributes"] = attributes_as_sent(span, span.pop("promoted"), span["attributes"])
+    span = stored_span({name: value for name, value in row.items() if name not in _INTERNAL_COLUMNS})
     span["time_to_first_token_ms"] = milliseconds(span["time_to_first_token_ns"])
     span["phases"] = span["phases"] or _phases(span)
     span["input_messages"] = messages_of(span["input"], "user")
     span["output_messages"] = messages_of(span["output"], "assistant")
+    return span
+
+
+def stored_span(row: Mapping[str, object]) -> dict[str, Any]:
+    """Return a row's columns as JSON values, what is JSON unfolded, its attributes put together."""
+    span: dict[str, Any] = {name: json_value(value) for name, value in row.items()}
+    for name in JSON_COLUMNS:
+        span[name] = _parsed(span[name])
+    span["attributes"] = attributes_as_sent(span, span.pop("promoted"), span["attributes"])
     return span
 
 

@@ -278,3 +278,21 @@ class Session(BaseModel):
     metrics: list[dict[str, Any]]
     exposures: list[dict[str, Any]]
     truncated: bool
+
+
+class ExportQuery(SpanFilter):
+    """The query of an export: which spans, and as what."""
+
+    started_from: Moment | None = Field(
+        None, alias="from", description="Began at this time or later, ISO 8601.", examples=["2026-11-01T00:00:00Z"]
+    )
+    started_to: Moment | None = Field(
+        None, alias="to", description="Began before this time.", examples=["2026-11-22T00:00:00Z"]
+    )
+    format: Literal["jsonl", "parquet"] = Field("jsonl", description="A JSON object a line, or a Parquet file.")
+
+    @model_validator(mode="after")
+    def _check_range(self) -> ExportQuery:
+        if self.started_from is not None and self.started_to is not None and self.started_from > self.started_to:
+            raise ValueError(f"from is {self.started_from}, which is beyond to, {self.started_to}")
+        return self

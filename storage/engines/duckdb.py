@@ -57,6 +57,14 @@ class QuerySession:
         self._define_tables(statement)
         return self.connection.sql(statement, params=dict(parameters or {})).to_arrow_reader(_BATCH_ROWS)
 
+    def batches(
+        self, statement: str, parameters: Mapping[str, object] | None = None, *, rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the answer in batches of about so many rows, as they are read; no more than some are in memory."""
+        with _errors():
+            self._define_tables(statement)
+            yield from self.connection.sql(statement, params=dict(parameters or {})).to_arrow_reader(rows)
+
     def add(self, name: str, rows: pa.Table) -> None:
         """Make ``rows`` a table of that name for the statements that follow."""
         self.connection.register(name, rows)
