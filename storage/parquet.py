@@ -27,6 +27,10 @@ from storage.durability import sync_directory, sync_file
 ROW_GROUP_BYTES = 128 * 1024 * 1024
 ROW_GROUP_ROWS_MAX = 128 * 1024
 ZSTD_LEVEL = 1
+# A reader of a few rows decompresses the pages of their long texts: pages of 1 MB, as is usual, cost it three times as
+# much, and are hardly smaller. A page's size is looked at after so many rows.
+PAGE_BYTES = 128 * 1024
+WRITE_BATCH_ROWS = 1024
 BLOOM_FALSE_POSITIVES = 0.01
 # Longer ones would fill the table's log; a file without them is read where it might have been skipped.
 STATISTICS_TEXT_CHARACTERS_MAX = 128
@@ -194,7 +198,8 @@ def _writer(path: Path, table: Table, first: pa.Table) -> pq.ParquetWriter:
         write_statistics=[name for name in schema.names if name not in table.long],
         # The texts' Arrow type would come back as a dictionary, which is a matter of how they are written alone.
         store_schema=False,
-        write_batch_size=16 * 1024,
+        data_page_size=PAGE_BYTES,
+        write_batch_size=WRITE_BATCH_ROWS,
         bloom_filter_options={
             name: {"ndv": _distinct(first[name]), "fpp": BLOOM_FALSE_POSITIVES} for name in table.bloom_filters
         },

@@ -7,7 +7,7 @@ previews. Files are opened by time alone (``QuerySession.narrow``).
 Sorted by time, nobody sorts all: windows of time are looked through from the end that is asked for, the first an hour
 long, each next one four times as long while too little is found. A group is found in the window in which its first span
 lies; one that began before, by a span of the day before, is left to its own window. So groups whose spans leave a gap
-of more than ``APART`` come as two. Other orders need all sums of the time asked for, in one statement.
+of more than ``APART_US`` come as two. Other orders need all sums of the time asked for, in one statement.
 
 Rows count up to the latest receipt that the first page saw, which its cursor keeps: what arrives later shifts no page.
 """
@@ -27,12 +27,11 @@ from schemas.api.traces import ListQuery
 from schemas.spans import SPANS
 from storage import sql
 from storage.engines.duckdb import QuerySession
+from storage.engines.file_ranges import Range
 
 # Between two spans of a group, and between its first and its last, as far as a list shows.
-APART = timedelta(days=1)
+APART_US = 86_400 * 1_000_000
 HOUR_US = 3600 * 1_000_000
-# A row group holds about what comes in some hours.
-CLOSE_US = 2 * HOUR_US
 WINDOW_FACTOR = 4
 # After that a page ends where it is, and its cursor goes on from there.
 WALK_S_MAX = 3.0
@@ -166,7 +165,7 @@ class _Finder:
     def by_sums(self, after: Cursor | None) -> tuple[list[Key], bool]:
         """Return the page's keys by their sums, and whether there are more."""
         limit = self._listing.wanted.limit
-        found = self._keys(self._listing.from_us, self._listing.to_us, APART, after, limit + 1)
+        found = self._keys(self._listing.from_us, self._listing.to_us, APART_US, after, limit + 1)
         return found[:limit], len(found) > limit
 
     def by_time(self, after: Cursor | None) -> tuple[list[Key], bool]:
@@ -174,13 +173,13 @@ class _Finder:
         limit = self._listing.wanted.limit
         ends_at = time.monotonic() + WALK_S_MAX
         # Sums decide on them: they are made of all spans, and those lie around the window.
-        apart = APART if group_condition(self._listing.wanted) else timedelta()
+        apart_us = APART_US if group_condition(self._listing.wanted) else 0
         found: list[Key] = []
         for from_us, to_us in self._windows(after):
             of_window = after
             while len(found) <= limit:
                 wanted = limit + 1 - len(found)
-                keys = self._keys(from_us, to_us, apart, of_window, wanted)
+                keys = self._keys(from_us, to_us, apart_us, of_window, wanted)
                 found += self._begun(keys, from_us, to_us)
                 if len(keys) < wanted:
                     break
@@ -194,22 +193,27 @@ class _Finder:
 
     def rows(self, keys: Sequence[Key]) -> list[dict[str, Any]]:
         """Return what is shown of the groups of these keys, in their order."""
-        found: dict[str, dict[str, Any]] = {}
-        statement = sql.load("listed_rows").format(key=self._listing.kind.column)
-        for close in clusters(keys):
-            narrow(self._session, close[0].start_us, max(key.last_us for key in close), timedelta())
-            rows = self._session.query(statement, {"keys": [key.key for key in close], "as_of": self._as_of})
-            found |= {row["key"]: row for row in rows.to_pylist()}
-        return [found[key.key] for key in keys if key.key in found]
+        if not keys:
+            return []
+        narrow_to(self._session, keys, self._as_of)
+        rows = self._session.query(
+            sql.load("listed_rows").format(key=self._listing.kind.column),
+            {
+                "keys": [key.key for key in keys],
+                "first_us": [key.start_us for key in keys],
+                "final_us": [key.last_us for key in keys],
+            },
+        ).to_pylist()
+        found = {(row["key"], row["first_us"]): row for row in rows}
+        return [found[key.key, key.start_us] for key in keys if (key.key, key.start_us) in found]
 
     def _begun(self, keys: list[Key], from_us: int, to_us: int) -> list[Key]:
         """Return those that have no span before the window, with the time of all their spans."""
         if not keys:
             return []
-        narrow(self._session, from_us, to_us - 1, APART)
+        narrow(self._session, from_us - APART_US, to_us - 1 + APART_US, self._as_of)
         rows = self._session.query(
-            sql.load("listed_extents").format(key=self._listing.kind.column),
-            {"keys": [key.key for key in keys], "as_of": self._as_of},
+            sql.load("listed_extents").format(key=self._listing.kind.column), {"keys": [key.key for key in keys]}
         ).to_pylist()
         extents = {row["key"]: row for row in rows if row["start_us"] >= from_us}
         return [replace(key, last_us=extents[key.key]["last_us"]) for key in keys if key.key in extents]
@@ -247,7 +251,7 @@ class _Finder:
                 else:
                     from_us = min((least for least, _ in bounds if least >= from_us), default=to_us)
 
-    def _keys(self, from_us: int, to_us: int, apart: timedelta, after: Cursor | None, limit: int) -> list[Key]:
+    def _keys(self, from_us: int, to_us: int, apart_us: int, after: Cursor | None, limit: int) -> list[Key]:
         listing = self._listing
         if from_us >= to_us:
             return []
@@ -255,11 +259,12 @@ class _Finder:
         matched = self._matched(from_us, to_us) if listing.spans else None
         if matched is not None and not matched.count:
             return []
-        if matched is None:
-            narrow(self._session, from_us, to_us - 1, apart)
-        else:
+        least_us, greatest_us = from_us - apart_us, to_us - 1 + apart_us
+        if matched is not None:
             # What matches lies in a part of the time, and so does all that belongs to it.
-            narrow(self._session, max(from_us, matched.start_us), min(to_us - 1, matched.last_us), APART)
+            least_us = max(from_us, matched.start_us) - APART_US
+            greatest_us = min(greatest_us, matched.last_us + APART_US)
+        narrow(self._session, least_us, greatest_us, self._as_of)
         sign, direction = ("<", "DESC") if listing.is_descending else (">", "ASC")
         needs_cost = listing.wanted.sort == "cost" or "cost_pico" in groups.sql
         statement = sql.load("listed_keys").format(
@@ -276,8 +281,6 @@ class _Finder:
         )
         parameters = {
             **groups.parameters,
-            "as_of": self._as_of,
-            "sums_before": moment(min(to_us + apart // _US, US_MAX - 1)),
             "from_us": from_us,
             "to_us": to_us,
             "after_key": after.key if after else None,
@@ -290,11 +293,11 @@ class _Finder:
         """Keep the keys of the groups that have a span as it is asked for, which may begin in the time."""
         listing = self._listing
         # Such a span may lie after the window in which its group begins.
-        narrow(self._session, from_us, to_us - 1, APART)
+        narrow(self._session, from_us - APART_US, to_us - 1 + APART_US, self._as_of)
         self._matches += 1
         name = f"matched_{self._matches}"
         statement = sql.load("listed_matches").format(key=listing.kind.column, condition=listing.spans.sql)
-        self._session.keep(name, statement, {**listing.spans.parameters, "as_of": self._as_of})
+        self._session.keep(name, statement, listing.spans.parameters)
         (extent,) = self._session.query_with(
             {},
             f"SELECT count(*) AS count, min(start_us) AS start_us, max(last_us) AS last_us FROM {name}",  # noqa: S608 - a name of ours
@@ -302,23 +305,17 @@ class _Finder:
         return _Matched(name, **extent)
 
 
-def clusters(keys: Sequence[Key]) -> list[list[Key]]:
-    """Return the keys in groups that lie close together, by start: each is read by itself, with what is around it."""
-    found: list[list[Key]] = []
-    until_us = 0
-    for key in sorted(keys, key=lambda key: key.start_us):
-        if not found or key.start_us > until_us + CLOSE_US:
-            found.append([])
-        found[-1].append(key)
-        until_us = max(until_us, key.last_us)
-    return found
+def narrow(session: QuerySession, least_us: int, greatest_us: int, as_of: datetime) -> None:
+    """Let ``spans`` be those that began from the one moment to the other, both included, and came by ``as_of``."""
+    least = moment(least_us) if least_us > 0 else None
+    greatest = moment(greatest_us) if greatest_us < US_MAX - 1 else None
+    session.within(SPANS, [Range("start_time", least, greatest)], [Range("received_at", None, as_of)])
 
 
-def narrow(session: QuerySession, from_us: int, to_us: int, apart: timedelta) -> None:
-    """Let ``spans`` be those that began between the moments, and so much before and after."""
-    least = moment(max(from_us - apart // _US, 0)) if from_us > 0 else None
-    greatest = moment(min(to_us + apart // _US, US_MAX - 1)) if to_us < US_MAX - 1 else None
-    session.narrow(SPANS, "start_time", least, greatest)
+def narrow_to(session: QuerySession, keys: Sequence[Key], as_of: datetime) -> None:
+    """Let ``spans`` be those that began when these groups ran, or near it, and came by ``as_of``."""
+    times = [Range("start_time", moment(key.start_us), moment(key.last_us)) for key in keys]
+    session.within(SPANS, times, [Range("received_at", None, as_of)])
 
 
 def matching(listing: Listing) -> str:
@@ -326,7 +323,7 @@ def matching(listing: Listing) -> str:
     if not listing.spans:
         return ""
     key = listing.kind.column
-    return f"AND {key} IN (SELECT {key} FROM spans WHERE received_at <= $as_of AND {listing.spans.sql})"  # noqa: S608 - columns of ours; values are parameters
+    return f"AND {key} IN (SELECT {key} FROM spans WHERE {listing.spans.sql})"  # noqa: S608 - columns of ours; values are parameters
 
 
 def bounds_us(session: QuerySession) -> list[tuple[int, int]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from analytics.rows import json_value
-from analytics.traces.listing import SESSIONS, Key, Kind, clusters, moment, narrow
+from analytics.traces.listing import SESSIONS, Key, Kind, moment, narrow_to
 from analytics.traces.messages import cut_preview, input_preview, output_preview
 from storage import sql
 from storage.engines.duckdb import QuerySession
@@ -93,24 +93,20 @@ def _places(row: _Row) -> tuple[_Place | None, _Place | None, _Place | None]:
 
 
 def _content(session: QuerySession, rows: list[_Row], as_of: datetime) -> dict[_Place, _Row]:
-    found: dict[_Place, _Row] = {}
-    keys = [Key(row["key"], row["start_us"], row["last_us"], 0) for row in rows]
-    places_of = {row["key"]: [place for place in _places(row) if place] for row in rows}
-    for close in clusters(keys):
-        narrow(session, close[0].start_us, max(key.last_us for key in close), timedelta())
-        places = [place for key in close for place in places_of[key.key]]
-        content = session.query(
-            sql.load("listed_content"),
-            {
-                "trace_ids": sorted({trace_id for trace_id, _ in places}),
-                "span_ids": sorted({span_id for _, span_id in places}),
-                "as_of": as_of,
-                "bytes_max": PREVIEWED_BYTES_MAX,
-                "characters_max": PREVIEWED_CHARACTERS_MAX,
-            },
-        )
-        found |= {(row["trace_id"], row["span_id"]): row for row in content.to_pylist()}
-    return found
+    if not rows:
+        return {}
+    narrow_to(session, [Key(row["key"], row["start_us"], row["last_us"], 0) for row in rows], as_of)
+    places = [place for row in rows for place in _places(row) if place]
+    content = session.query(
+        sql.load("listed_content"),
+        {
+            "trace_ids": sorted({trace_id for trace_id, _ in places}),
+            "span_ids": sorted({span_id for _, span_id in places}),
+            "bytes_max": PREVIEWED_BYTES_MAX,
+            "characters_max": PREVIEWED_CHARACTERS_MAX,
+        },
+    )
+    return {(row["trace_id"], row["span_id"]): row for row in content.to_pylist()}
 
 
 def _first(content: Mapping[_Place, _Row], places: Iterable[_Place | None], column: str) -> str | None:

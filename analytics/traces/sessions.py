@@ -8,10 +8,9 @@ from typing import Any
 
 from analytics.rows import json_value
 from analytics.traces.conversation import Conversation
-from analytics.traces.listing import SESSIONS, moment, newest_receipt
+from analytics.traces.listing import SESSIONS, US_MAX, moment, narrow, newest_receipt
 from analytics.traces.rows import answered, milliseconds, tokens_of
 from fallom.assignment import variant_keys
-from schemas.spans import SPANS
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine, QuerySession
 from storage.registry.registry import Registry
@@ -48,14 +47,17 @@ def session_of(engine: DuckDBEngine, registry: Registry, project: str, session_i
 def _spans(session: QuerySession, session_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     as_of = newest_receipt(session)
     key = SESSIONS.column
-    keys = {"keys": [session_id], "as_of": as_of}
-    extents = session.query(sql.load("listed_extents").format(key=key), keys).to_pylist()
+    narrow(session, 0, US_MAX, as_of)
+    extents = session.query(sql.load("listed_extents").format(key=key), {"keys": [session_id]}).to_pylist()
     if not extents:
         return None, []
-    session.narrow(SPANS, "start_time", moment(extents[0]["start_us"]), moment(extents[0]["last_us"]))
-    rows = session.query(sql.load("listed_rows").format(key=key), keys).to_pylist()
+    start_us, last_us = extents[0]["start_us"], extents[0]["last_us"]
+    narrow(session, start_us, last_us, as_of)
+    rows = session.query(
+        sql.load("listed_rows").format(key=key), {"keys": [session_id], "first_us": [start_us], "final_us": [last_us]}
+    ).to_pylist()
     limits = {"calls_max": CALLS_MAX + 1, "bytes_max": CONTENT_BYTES_MAX}
-    named: dict[str, object] = {"session_id": session_id, "as_of": as_of}
+    named: dict[str, object] = {"session_id": session_id}
     calls = session.query(sql.load("session_calls"), named | limits).to_pylist()
     (summary,) = answered(session, SESSIONS, rows, as_of)
     return summary, calls

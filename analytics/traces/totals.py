@@ -12,14 +12,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from analytics.rows import json_value
 from analytics.traces.conditions import group_condition
 from analytics.traces.cursor import digest_of
 from analytics.traces.listing import (
-    APART,
+    APART_US,
     COST,
     Listing,
     any_meets,
@@ -117,8 +117,7 @@ def _key(
     session: QuerySession, listing: Listing, as_of: datetime, from_us: int, to_us: int
 ) -> tuple[object, ...] | None:
     """Return what tells these totals from others; None where they may change."""
-    apart_us = APART // timedelta(microseconds=1)
-    least, greatest = max(from_us - apart_us, 0), to_us + apart_us
+    least, greatest = max(from_us - APART_US, 0), to_us + APART_US
     view = session.taken(SPANS)
     hot = bounds_us(session)[len(view.files) :]
     # A variant's sessions are those of the exposures, which change without the spans.
@@ -132,7 +131,7 @@ def _key(
 
 def _added(session: QuerySession, listing: Listing, as_of: datetime, from_us: int, to_us: int) -> _Sums:
     groups = group_condition(listing.wanted)
-    narrow(session, from_us, to_us - 1, APART)
+    narrow(session, from_us - APART_US, to_us - 1 + APART_US, as_of)
     statement = sql.load("listed_totals").format(
         key=listing.kind.column,
         cost=COST if "cost_pico" in groups.sql else "NULL",
@@ -143,7 +142,6 @@ def _added(session: QuerySession, listing: Listing, as_of: datetime, from_us: in
     parameters = {
         **listing.spans.parameters,
         **groups.parameters,
-        "as_of": as_of,
         "from_us": from_us,
         "to_us": to_us,
     }

@@ -6,7 +6,7 @@ no access to files at all (``sandbox/``).
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -22,8 +22,9 @@ from schemas.tables import TABLES
 from storage.engines.answer_limits import Answer
 from storage.engines.config_rows import CONFIG_TABLES, ConfigRows, config_rows
 from storage.engines.file_columns import FileColumns
-from storage.engines.file_ranges import Range, covering, ranges_of
+from storage.engines.file_ranges import Range, ranges_of
 from storage.engines.sandbox.request import Limits
+from storage.engines.table_view import define_table, quoted
 from storage.engines.trace_places import TracePlaces
 from storage.engines.user_statements import UserStatements
 from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
@@ -42,7 +43,7 @@ class QuerySession:
 
     connection: duckdb.DuckDBPyConnection
     project: str | None
-    define: Callable[["QuerySession", Table, Range | frozenset[str] | None], None]
+    columns: FileColumns
     view: Callable[[Table], View]
     _defined: set[str] = field(default_factory=set)
     _views: dict[str, View] = field(default_factory=dict)
@@ -94,15 +95,19 @@ class QuerySession:
 
         None means that there is no bound.
         """
-        with _errors():
-            self.define(self, table, Range(column, least, greatest))
-        self._defined.add(table.name)
+        self.within(table, [Range(column, least, greatest)])
+
+    def within(self, table: Table, *bounds: Sequence[Range]) -> None:
+        """Let the table's name mean, from now on, its rows that lie in one range of each of ``bounds``.
+
+        Rows of a file that lie between two of them are there too. No other file is opened, and no column is read only
+        to be compared with bounds within which the whole file is.
+        """
+        self._define(table, within=bounds)
 
     def only(self, table: Table, files: frozenset[str]) -> None:
         """Let the table's name mean, from now on, the rows of these files of it, and the hot ones."""
-        with _errors():
-            self.define(self, table, files)
-        self._defined.add(table.name)
+        self._define(table, files=files)
 
     def query_with(
         self, rows: Mapping[str, pa.Table], statement: str, parameters: Mapping[str, object] | None = None
@@ -141,8 +146,22 @@ class QuerySession:
         named = [table for table in TABLES if re.search(rf"\b{table.name}\b", statement, re.IGNORECASE)]
         for table in named or (TABLES if all_if_none else ()):
             if table.name not in self._defined:
-                self.define(self, table, None)
-                self._defined.add(table.name)
+                self._define(table)
+
+    def _define(
+        self, table: Table, *, within: Sequence[Sequence[Range]] = (), files: frozenset[str] | None = None
+    ) -> None:
+        with _errors():
+            define_table(
+                self.connection,
+                table.name,
+                self.taken(table),
+                self.columns,
+                self.project,
+                within=within,
+                files=files,
+            )
+        self._defined.add(table.name)
 
 
 class DuckDBEngine:
@@ -173,7 +192,7 @@ class DuckDBEngine:
         """
         connection = self._trusted.cursor()
         try:
-            session = QuerySession(connection, project, self._define_files, self.view)
+            session = QuerySession(connection, project, self._columns, self.view)
             for part in rows.parts if rows else ():
                 session.take(_shown(part.view))
                 session.only(part.view.table, part.files)
@@ -205,29 +224,6 @@ class DuckDBEngine:
         # The rollup has no log of its own: its hot rows are those of the spans that it does not yet count.
         return self._hot.view(table, logged=SPANS if table is SESSION_ROLLUP else None)
 
-    def _define_files(self, session: QuerySession, table: Table, within: Range | frozenset[str] | None) -> None:
-        """Make the table's name a view over its files, read natively, and its hot rows."""
-        view = session.taken(table)
-        files = within if isinstance(within, frozenset) else set(covering(view, within) if within else view.files)
-        columns = ", ".join(table.schema.names)
-        sources = []
-        if view.hot.num_rows or not files:
-            session.connection.register(f"hot_{table.name}", view.hot)
-            sources.append(f"SELECT {columns} FROM hot_{table.name}")  # noqa: S608 - names from the schema
-        partition = ", hive_partitioning = true, hive_types = {'date': DATE}" if table.partition_by else ""
-        for names, paths in self._columns.alike(view):
-            listed = ", ".join(_quoted(path) for path in paths if path in files)
-            found = ", ".join(name if name in names else f"NULL AS {name}" for name in table.schema.names)
-            if listed:
-                sources.append(f"SELECT {found} FROM read_parquet([{listed}]{partition})")  # noqa: S608 - paths are quoted
-        condition = "true" if session.project is None else f"project = {_quoted(session.project)}"
-        if isinstance(within, Range):
-            condition += within.condition
-        union = " UNION ALL ".join(sources)
-        session.connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW {table.name} AS SELECT * FROM ({union}) WHERE {condition}"  # noqa: S608 - likewise
-        )
-
 
 def _shown(view: View) -> View:
     return replace(view, hot=session_rollup(view.hot)) if view.table is SESSION_ROLLUP else view
@@ -244,7 +240,7 @@ def _database(memory_limit: str, threads: int, *, readable: Path) -> duckdb.Duck
     database.execute("SET temp_directory = ''")
     # A file is never changed: its footer is read once.
     database.execute("SET parquet_metadata_cache = true")
-    database.execute(f"SET allowed_directories = [{_quoted(str(readable))}]")
+    database.execute(f"SET allowed_directories = [{quoted(str(readable))}]")
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
     return database
@@ -262,7 +258,3 @@ def _errors() -> Iterator[None]:
             ) from error
         # What fails while rows are fetched comes through Arrow, as an OSError.
         raise QueryRefusedError(str(error)) from error
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

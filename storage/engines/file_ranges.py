@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -30,23 +31,55 @@ class Range:
             or (self.greatest is not None and other.least is not None and self.greatest < other.least)
         )
 
+    def holds(self, other: Range) -> bool:
+        """Return whether all values of the other are known to lie within."""
+        return (self.least is None or (other.least is not None and self.least <= other.least)) and (
+            self.greatest is None or (other.greatest is not None and other.greatest <= self.greatest)
+        )
+
     @property
     def condition(self) -> str:
-        """Return the rest of a condition in SQL that holds for rows within."""
-        bounds = (("least", ">=", self.least), ("greatest", "<=", self.greatest))
-        return "".join(
-            f" AND {self.column} {sign} TIMESTAMPTZ '{value.isoformat()}'" for _, sign, value in bounds if value
-        )
+        """Return what holds, in SQL, for rows within."""
+        bounds = ((">=", self.least), ("<=", self.greatest))
+        tests = [f"{self.column} {sign} TIMESTAMPTZ '{value.isoformat()}'" for sign, value in bounds if value]
+        return " AND ".join(tests) or "true"
 
 
 def covering(view: View, within: Range) -> tuple[str, ...]:
     """Return the files that may have rows within."""
+    return tuple(conditions(view, [[within]]))
+
+
+def conditions(view: View, within: Sequence[Sequence[Range]]) -> dict[str, str]:
+    """Return the files that may have rows in one range of each of ``within``, with what such rows are told by, in SQL.
+
+    Of the ranges that a file meets that is from the first to the last: what lies between them is close to both.
+    """
     if not view.statistics:
-        return view.files
-    return tuple(
-        file
-        for file, statistics in zip(view.files, view.statistics, strict=True)
-        if _range(statistics, within.column).meets(within)
+        return dict.fromkeys(view.files, " AND ".join(_hull(ranges).condition for ranges in within) or "true")
+    found: dict[str, str] = {}
+    for file, statistics in zip(view.files, view.statistics, strict=True):
+        tests = []
+        for ranges in within:
+            of_file = _range(statistics, ranges[0].column)
+            met = [bound for bound in ranges if bound.meets(of_file)]
+            if not met:
+                break
+            if not (hull := _hull(met)).holds(of_file):
+                tests.append(hull.condition)
+        else:
+            found[file] = " AND ".join(tests) or "true"
+    return found
+
+
+def _hull(ranges: Sequence[Range]) -> Range:
+    """Return the range from the first to the last of them."""
+    least = [bound.least for bound in ranges if bound.least is not None]
+    greatest = [bound.greatest for bound in ranges if bound.greatest is not None]
+    return Range(
+        ranges[0].column,
+        min(least) if len(least) == len(ranges) else None,
+        max(greatest) if len(greatest) == len(ranges) else None,
     )
 
 

@@ -9,5 +9,4 @@ SELECT
 FROM spans
 WHERE trace_id IN (SELECT unnest($trace_ids))
     AND span_id IN (SELECT unnest($span_ids))
-    AND received_at <= $as_of
     AND (input IS NOT NULL OR output IS NOT NULL)

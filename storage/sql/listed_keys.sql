@@ -10,7 +10,7 @@ WITH sums AS (
         {cost} AS cost_pico,
         {tokens} AS tokens
     FROM spans
-    WHERE {key} IS NOT NULL AND received_at <= $as_of AND start_time < $sums_before::TIMESTAMPTZ {matching}
+    WHERE {key} IS NOT NULL {matching}
     GROUP BY {key}
 ),
 

@@ -1,6 +1,7 @@
 -- What a list shows of some traces or sessions. {{key}} is the column that tells them apart.
 SELECT
     {key} AS key,
+    first_us,
     min(epoch_us(start_time)) AS start_us,
     max(epoch_us(start_time)) AS last_us,
     max(epoch_us(start_time) + coalesce(duration_ns, 0) // 1000) AS end_us,
@@ -55,5 +56,9 @@ SELECT
     arg_min({{'type': error_type, 'message': status_message}}, {{'start': start_time, 'span_id': span_id}})
         FILTER (status_code = 'error') AS error
 FROM spans
-WHERE {key} IN (SELECT unnest($keys)) AND received_at <= $as_of
-GROUP BY {key}
+INNER JOIN (
+    SELECT unnest($keys) AS wanted, unnest($first_us::BIGINT[]) AS first_us, unnest($final_us::BIGINT[]) AS final_us
+)
+    -- A group that leaves a gap of more than a day is two: of each only its own.
+    ON {key} = wanted AND epoch_us(start_time) BETWEEN first_us AND final_us
+GROUP BY {key}, first_us

@@ -2,7 +2,7 @@
 WITH meant AS (
     SELECT *
     FROM spans
-    WHERE {key} IS NOT NULL AND received_at <= $as_of {matching}
+    WHERE {key} IS NOT NULL {matching}
 ),
 
 sums AS (

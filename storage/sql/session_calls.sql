@@ -27,6 +27,6 @@ SELECT
     CASE WHEN strlen(output) <= $bytes_max THEN output END AS output,
     coalesce(strlen(input) > $bytes_max OR strlen(output) > $bytes_max, false) AS is_cut
 FROM spans
-WHERE session_id = $session_id AND is_inference AND received_at <= $as_of
+WHERE session_id = $session_id AND is_inference
 ORDER BY start_time, span_id
 LIMIT $calls_max
