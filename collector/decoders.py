@@ -15,7 +15,7 @@ from collector.component import CollectorError, DecodeError
 from collector.fallom import evaluations, exposures, metrics
 from collector.fallom import trace as fallom_trace
 from collector.fallom.fields import load_object
-from collector.otlp import data_points, logs, metric_points, wire
+from collector.otlp import data_points, json_body, logs, metric_points, wire
 from collector.otlp import json as otlp_json
 from collector.otlp.messages import from_json, from_protobuf
 from collector.request import Decoded, Format, Outcome, Received, Request
@@ -34,12 +34,15 @@ def decode_json_traces(requests: Sequence[Received]) -> Decoded:
     with _without_garbage_collection():
         for place, (request, receipt) in enumerate(requests):
             try:
-                document = load_object(request.body)
-                if _is_flat(document):
-                    rows.append(fallom_trace.decode(document, request, receipt))
-                    outcomes[place] = Outcome(1)
-                else:
-                    otlp[place] = (_as_protobuf(document, request), receipt)
+                body = json_body.to_protobuf(request.body)
+                if body is None:
+                    document = load_object(request.body)
+                    if _is_flat(document):
+                        rows.append(fallom_trace.decode(document, request, receipt))
+                        outcomes[place] = Outcome(1)
+                        continue
+                    body = otlp_json.to_protobuf(document)
+                otlp[place] = (_as_protobuf(body, request), receipt)
             except CollectorError as error:
                 outcomes[place] = error
     batches = [batch("spans", rows)]
@@ -75,8 +78,7 @@ def _is_flat(document: dict[str, object]) -> bool:
     return False
 
 
-def _as_protobuf(document: dict[str, object], request: Request) -> Request:
-    body = otlp_json.to_protobuf(document)
+def _as_protobuf(body: bytes, request: Request) -> Request:
     if request.headers:
         body = _with_otlp_kinds(body)
     return Request(Format.OTLP_PROTOBUF, body, request.project, request.headers)

@@ -26,6 +26,8 @@ _BODY = "gen_ai.event.content"
 _ENVELOPE = frozenset((_BODY, "gen_ai.system", "gen_ai.provider.name", "event.name"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_RANK = 1 << 31
+# JSON's own white space.
+_SPACE = " \t\r\n"
 _DEPTH_MAX = 3
 _TEXTS = frozenset(field.name for field in SPANS.schema if field.type == pa.string())
 
@@ -54,10 +56,10 @@ def derived(
     for preface in _PREFACES:
         if found.rank_of(preface.column) != preface.rank:
             continue
-        instructions = _instructions(preface, attributes, events)
-        if instructions:
+        parts = _parts(_instructions(preface, attributes, events))
+        if parts:
             text = str(found.values.get(preface.column) or text_of(preface.column))
-            found.values[preface.column] = _with_preface(instructions, text) or text
+            found.values[preface.column] = _with_preface(parts, text)
     return found.values
 
 
@@ -109,24 +111,35 @@ def _message(attributes: Attributes, role: str) -> dict[str, object] | None:
 
 
 def _instructions(preface: Preface, attributes: Attributes, events: Sequence[Event]) -> object:
-    """Return the first instructions that there are, read as JSON."""
+    """Return the first instructions that there are."""
     if preface.event is None:
-        return _loaded(attributes.get(preface.key))
+        return attributes.get(preface.key)
     own = (event.get("attributes") for event in events if event.get("name") == preface.event)
-    return _loaded(next((each[preface.key] for each in own if isinstance(each, Mapping) and preface.key in each), None))
+    return next((each[preface.key] for each in own if isinstance(each, Mapping) and preface.key in each), None)
 
 
-def _with_preface(instructions: object, text: str) -> str | None:
-    """Return the messages with instructions before them; None where they begin with a system message of their own."""
+def _parts(instructions: object) -> str | None:
+    """Return the instructions as a list in JSON, as it was sent where it is one; None where there are none."""
+    said = _loaded(instructions)
+    if not said:
+        return None
+    if isinstance(said, str):
+        return as_text([{"type": "text", "content": said}])
+    text = instructions.strip(_SPACE) if isinstance(instructions, str) else as_text(said)
+    return text if isinstance(said, list) else f"[{text}]"
+
+
+def _with_preface(parts: str, text: str) -> str:
+    """Return the messages with instructions before them, unless they begin with a system message of their own."""
     messages = _loaded(text)
     if not isinstance(messages, list):
-        messages = [{"role": "user", "parts": [{"type": "text", "content": text}]}]
+        message = as_text({"role": "user", "parts": [{"type": "text", "content": text}]})
+        return f'[{{"role":"system","parts":{parts}}},{message}]'
     if messages and isinstance(messages[0], dict) and messages[0].get("role") == "system":
-        return None
-    if isinstance(instructions, str):
-        instructions = {"type": "text", "content": instructions}
-    parts = instructions if isinstance(instructions, list) else [instructions]
-    return as_text([{"role": "system", "parts": parts}, *messages])
+        return text
+    # As they were sent: JSON that is written anew costs ten times as much, and may say numbers otherwise.
+    rest = text.strip(_SPACE)[1:].lstrip(_SPACE)
+    return f'[{{"role":"system","parts":{parts}}}{"," if messages else ""}{rest}'
 
 
 def _loaded(value: object) -> object:

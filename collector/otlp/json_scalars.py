@@ -16,7 +16,7 @@ from schemas.api.problems import shown
 Scalar = Callable[[object], bytes]
 
 LENGTH_DELIMITED = 2
-_HEX_DIGITS = {"trace_id": 32, "span_id": 16, "parent_span_id": 16}
+HEX_DIGITS = {"trace_id": 32, "span_id": 16, "parent_span_id": 16}
 _DOUBLES = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _DOUBLE = struct.Struct("<d").pack
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
@@ -100,7 +100,7 @@ def text(value: object) -> bytes:
 def scalar(field: FieldDescriptor) -> Scalar:
     """Return the conversion of a field that is not a message."""
     if field.type == FieldDescriptor.TYPE_BYTES:
-        digits = _HEX_DIGITS.get(field.name)
+        digits = HEX_DIGITS.get(field.name)
         return _base64 if digits is None else _hex(digits)
     if field.type == FieldDescriptor.TYPE_ENUM:
         return _enum({value.name: value.number for value in field.enum_type.values}, field.enum_type.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import orjson
@@ -22,6 +22,8 @@ from schemas.dialects import (
 
 UNIX_NANO_MAX = 2**63 - 1
 NO_RANK = 2**40
+# JSON's own white space.
+_SPACE = " \t\r\n"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Candidates = dict[str, tuple[int, str, Cell]]
@@ -82,9 +84,10 @@ def _member(reading: Member, value: object) -> Cell | None:
         return convert(source, found)
     if not isinstance(found, dict):
         return None
+    members = dict(_members(found)) if any("." in names for names in reading.names) else found
     for names in reading.names:
         wanted: list[float] = []
-        for name, member in found.items():
+        for name, member in members.items():
             if any(name == each or (each[-1] == "*" and name.startswith(each[:-1])) for each in names.split("+")):
                 cell = convert(source, member)
                 if cell is not None and isinstance(cell.value, int | float):
@@ -93,6 +96,14 @@ def _member(reading: Member, value: object) -> Cell | None:
         if wanted and total <= (COST_USD_MAX if reading.column == "reported_cost" else COUNT_MAX):
             return Cell(total, Agreement.PARSED if isinstance(total, float) else Agreement.EXACT)
     return None
+
+
+def _members(found: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the members, and those of the objects among them, of up to three levels more, as ``outer.inner``."""
+    for name, member in found.items():
+        yield path + name, member
+        if isinstance(member, dict) and path.count("\0") < 3:
+            yield from ((inner.replace("\0", "."), each) for inner, each in _members(member, f"{path}{name}\0"))
 
 
 def _moment(value: object, start: int) -> Cell | None:
@@ -149,13 +160,23 @@ def _join(best: Candidates, preface: Preface, attributes: Mapping[str, object], 
         return
     said, text = _from_json(given[0]), str(best[preface.column][2].value)
     messages = _from_json(text)
-    if not isinstance(messages, list):
-        messages = [{"role": "user", "parts": [{"type": "text", "content": text}]}]
+    listed = text if isinstance(messages, list) else to_json([{"role": "user", "parts": [_text_part(text)]}])
+    messages = _from_json(listed)
+    assert isinstance(messages, list)
     has_system = bool(messages) and isinstance(messages[0], dict) and messages[0].get("role") == "system"
     if said and not has_system:
-        said = {"type": "text", "content": said} if isinstance(said, str) else said
-        system = {"role": "system", "parts": said if isinstance(said, list) else [said]}
-        best[preface.column] = preface.rank, "", Cell(to_json([system, *messages]), Agreement.JSON)
+        parts = given[0] if isinstance(given[0], str) else to_json(said)
+        if not isinstance(said, list):
+            parts = to_json([_text_part(said)]) if isinstance(said, str) else f"[{parts.strip(_SPACE)}]"
+        # What was sent as JSON stays as it was sent: a key that stands twice does so here too.
+        system = f'{{"role":"system","parts":{parts.strip(_SPACE)}}}'
+        rest = listed.strip(_SPACE)[1:].strip(_SPACE)
+        joined = f"[{system},{rest}" if messages else f"[{system}]"
+        best[preface.column] = preface.rank, "", Cell(joined, Agreement.JSON)
+
+
+def _text_part(text: object) -> dict[str, object]:
+    return {"type": "text", "content": text}
 
 
 def _from_json(value: object) -> object:

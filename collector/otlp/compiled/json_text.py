@@ -8,7 +8,7 @@ nothing is said, and Python reads it.
 import numpy as np
 
 from collector.jit import inlined, inner
-from collector.otlp.compiled.memory import load8, load64, trailing_zeros
+from collector.otlp.compiled.memory import copy_bytes, load8, load64, store8, trailing_zeros
 from collector.otlp.compiled.text import escaped_bytes
 
 DEPTH_MAX = 60
@@ -25,6 +25,10 @@ _TRUE = int.from_bytes(b"true", "little")
 _NULL = int.from_bytes(b"null", "little")
 _ALSE = int.from_bytes(b"alse", "little")
 _FOUR_BYTES = 0xFFFFFFFF
+# What an escape's letter stands for; for a quote, a backslash and a slash, themselves.
+_LETTERS = np.arange(256)
+for _letter, _character in {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}.items():
+    _LETTERS[ord(_letter)] = ord(_character)
 
 
 @inlined()
@@ -39,8 +43,12 @@ def skip_space(buf, pos, stop):
 
 
 @inner()
-def string_end(buf, pos, stop):
-    """Return what follows the string whose opening quote is at ``pos``; UNSURE. Reads up to seven bytes beyond."""
+def string_span(buf, pos, stop):
+    """Return (what follows the string whose opening quote is at ``pos``, whether it has escapes); UNSURE in the first.
+
+    Reads up to seven bytes beyond.
+    """
+    has_escapes = False
     pos += 1
     while pos < stop:
         found = escaped_bytes(load64(buf, pos))
@@ -49,16 +57,95 @@ def string_end(buf, pos, stop):
             continue
         pos += trailing_zeros(found) >> 3
         if pos >= stop:
-            return UNSURE
+            return UNSURE, False
         byte = load8(buf, pos)
         if byte == _QUOTE:
-            return pos + 1
+            return pos + 1, has_escapes
         if byte != _BACKSLASH:
-            return UNSURE
+            return UNSURE, False
+        has_escapes = True
         pos = _escape_end(buf, pos, stop)
         if pos < 0:
-            return UNSURE
-    return UNSURE
+            return UNSURE, False
+    return UNSURE, False
+
+
+@inner()
+def string_end(buf, pos, stop):
+    """Return what follows the string whose opening quote is at ``pos``; UNSURE."""
+    end, _ = string_span(buf, pos, stop)
+    return end
+
+
+@inner()
+def unescaped_size(buf, start, stop):
+    """Return how many bytes the text within a string's quotes has. Reads up to seven bytes beyond."""
+    size = stop - start
+    pos = start
+    while pos < stop:
+        found = escaped_bytes(load64(buf, pos))
+        if found == 0:
+            pos += 8
+            continue
+        pos += trailing_zeros(found) >> 3
+        if pos < stop:
+            code, after = _escaped(buf, pos, stop)
+            size += (1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4) - (after - pos)
+            pos = after
+    return size
+
+
+@inner()
+def write_unescaped(out, o, buf, start, stop):
+    """Write the text within a string's quotes: ``unescaped_size`` bytes, not one more."""
+    pos = start
+    while pos < stop:
+        run = pos
+        while pos < stop:
+            found = escaped_bytes(load64(buf, pos))
+            if found:
+                pos += trailing_zeros(found) >> 3
+                break
+            pos += 8
+        pos = min(pos, stop)
+        copy_bytes(out, o, buf, run, pos - run)
+        o += pos - run
+        if pos < stop:
+            code, pos = _escaped(buf, pos, stop)
+            o = _write_character(out, o, code)
+
+
+@inlined()
+def _escaped(buf, pos, stop):
+    """Return (the character that an escape is, what follows it)."""
+    byte = load8(buf, pos + 1)
+    if byte != 117:
+        return _LETTERS[byte], pos + 2
+    unit = _unit(buf, pos, stop)
+    if 0xD800 <= unit < 0xDC00:
+        return 0x10000 + ((unit - 0xD800) << 10) + _unit(buf, pos + 6, stop) - 0xDC00, pos + 12
+    return unit, pos + 6
+
+
+@inlined()
+def _write_character(out, o, code):
+    if code < 0x80:
+        store8(out, o, code)
+        return o + 1
+    if code < 0x800:
+        store8(out, o, 0xC0 | code >> 6)
+        store8(out, o + 1, 0x80 | code & 0x3F)
+        return o + 2
+    if code < 0x10000:
+        store8(out, o, 0xE0 | code >> 12)
+        store8(out, o + 1, 0x80 | code >> 6 & 0x3F)
+        store8(out, o + 2, 0x80 | code & 0x3F)
+        return o + 3
+    store8(out, o, 0xF0 | code >> 18)
+    store8(out, o + 1, 0x80 | code >> 12 & 0x3F)
+    store8(out, o + 2, 0x80 | code >> 6 & 0x3F)
+    store8(out, o + 3, 0x80 | code & 0x3F)
+    return o + 4
 
 
 @inlined()
@@ -122,8 +209,8 @@ def _digits_end(buf, pos, stop):
     return pos
 
 
-@inlined()
-def _word_end(buf, pos, stop):
+@inner()
+def word_end(buf, pos, stop):
     """Return what follows ``true``, ``false`` or ``null``; UNSURE where it is none of them."""
     if pos + 4 > stop:
         return UNSURE
@@ -143,7 +230,7 @@ def _scalar_end(buf, pos, stop):
         return string_end(buf, pos, stop)
     if byte == 45 or 48 <= byte <= 57:
         return number_end(buf, pos, stop)
-    return _word_end(buf, pos, stop)
+    return word_end(buf, pos, stop)
 
 
 @inner()

@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from collector.component import DecodeError
+from collector.otlp import json_body
 from collector.otlp.json import DEPTH_MAX, to_protobuf
 from collector.request import Format
 
@@ -120,8 +121,10 @@ def test_any_trace_request_as_json_becomes_the_bytes_that_protobuf_itself_writes
     body = orjson.dumps(data.draw(spellings(message)))
 
     found = to_protobuf(orjson.loads(body))
+    compiled = json_body.to_protobuf(body)
 
     assert found == message.SerializeToString(deterministic=True)
+    assert compiled is None or compiled == found
 
 
 @pytest.mark.parametrize("kind", [ExportLogsServiceRequest, ExportMetricsServiceRequest])
