@@ -28,7 +28,7 @@ from server_process import ServerProcess
 
 from collector.otlp.signals import SIGNALS
 from schemas.scopes import Scope
-from server.scopes import CHANGES, PUBLIC_PATHS, SCOPES
+from server.scopes import CHANGES, PUBLIC_PATHS, SCOPES, scopes_of
 from storage.registry.api_keys import Rates
 
 pytestmark = pytest.mark.e2e
@@ -56,6 +56,11 @@ class Keyed:
     def ask(self, method: str, path: str, key: str, **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.keys[key]}"} if self.keys[key] else {}
         return self.http.request(method, path, headers=headers, **options)
+
+    def status(self, method: str, path: str, key: str) -> int:
+        """Return the status of an answer whose body may have no end."""
+        with self.http.stream(method, path, headers={"Authorization": f"Bearer {self.keys[key]}"}) as answer:
+            return answer.status_code
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +108,8 @@ def test_a_path_refuses_a_key_that_does_not_count(keyed: Keyed, path: str, key: 
 
 @pytest.mark.parametrize(("path", "scope"), UNDER_SCOPED)
 def test_a_path_refuses_a_key_of_another_scope(keyed: Keyed, path: str, scope: Scope) -> None:
-    for method in METHODS:
+    # A path that is read and changed may let different keys do so.
+    for method in (each for each in METHODS if scope not in (scopes_of(path, each) or ())):
         answer = keyed.ask(method, filled(path), scope.value)
 
         assert answer.status_code == 403, method
@@ -127,7 +133,7 @@ def test_a_path_refuses_a_change_by_a_key_that_may_read_only(keyed: Keyed, path:
 def test_a_path_lets_in_a_key_of_its_scope(keyed: Keyed, path: str, scope: Scope) -> None:
     may_change = scope is Scope.ADMIN or scope in CHANGES.get(path, SCOPES[path])
     for method in ("GET", "POST") if may_change else ("GET",):
-        assert keyed.ask(method, filled(path), scope.value).status_code not in (401, 403), method
+        assert keyed.status(method, filled(path), scope.value) not in (401, 403), method
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/v1/trace", "/v2/traces", "/debug", "/sql/"])

@@ -195,7 +195,7 @@ def test_traffic_is_in_the_results_within_two_seconds(
         for model, counts in served(provider_url).items()
     }
     channels = shared_server.sql(
-        f"SELECT DISTINCT value_string FROM metrics WHERE config_key = '{key}' AND name = 'channel'"
+        f"SELECT DISTINCT value_string FROM metric_values WHERE config_key = '{key}' AND name = 'channel'"
     )
     assert {row["value_string"] for row in channels} == {"", "chat"}
 

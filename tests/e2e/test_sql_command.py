@@ -135,8 +135,10 @@ def test_an_interrupt_stops_the_statement_and_not_the_shell(filled: ServerProces
     terminal.expect(r"\d+ s")
     terminal.type("\x03")
     terminal.expect("stopped")
+    terminal.expect("sql> ")
     terminal.type("SELECT 6 * 7;\n")
     assert "42" in terminal.expect("1 row in")
+    terminal.expect("sql> ")
     terminal.type("\x04")
 
     assert terminal.end() == 0

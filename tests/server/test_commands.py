@@ -140,7 +140,6 @@ def test_a_data_directory_that_cannot_be_written_is_named(capsys: pytest.Capture
     ("arguments", "code", "words"),
     [
         (["nope"], CODE_OF_USAGE, "argument {serve,apply,"),
-        (["sql"], CODE_OF_USAGE, "the following arguments are required: QUERY"),
         (["apply"], CODE_OF_USAGE, "the following arguments are required: FILE"),
         (["sql", "SELECT 1", "--rows-max", "0"], CODE_OF_USAGE, "rows_max: "),
         (["sql", "SELECT 1", "--data-dir", "nowhere"], CODE_OF_ERROR, "CWD/nowhere is no data directory: start a "),
