@@ -52,7 +52,7 @@ _SOURCES = _by_rank()
 
 def attributes_of(row: Row, promoted: object, rest: object) -> Pairs:
     """Return the attributes of a row's span: those that fill columns (``promoted``: column to key), then the rest."""
-    others = pairs_of(rest)
+    others = listed(rest)
     columns = promoted if isinstance(promoted, dict) else {}
     pairs: Pairs = []
     for column, key in columns.items():
@@ -66,16 +66,19 @@ def attributes_of(row: Row, promoted: object, rest: object) -> Pairs:
     return pairs
 
 
-def pairs_of(attributes: object) -> Pairs:
-    """Return attributes, or the members of a map, as they stand in a JSON column."""
-    if not isinstance(attributes, dict):
-        return []
-    listed = attributes.get("$kvlist")
-    if isinstance(listed, list) and len(attributes) == 1:
-        named = [pair for pair in listed if isinstance(pair, list) and len(pair) == 2]
-        if len(named) == len(listed) and all(isinstance(key, str) for key, _ in named):
-            return [(key, value) for key, value in named]
-    return list(attributes.items())
+def listed(attributes: object) -> Pairs:
+    """Return the attributes of a JSON column: always an object, whatever its keys are."""
+    return list(attributes.items()) if isinstance(attributes, dict) else []
+
+
+def members(value: Mapping[str, object]) -> Pairs:
+    """Return the members of a map within attributes: one with a key twice, or one that begins with ``$``, is a list."""
+    pairs = value.get("$kvlist")
+    if isinstance(pairs, list) and len(value) == 1:
+        named = [(pair[0], pair[1]) for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+        if len(named) == len(pairs) and all(isinstance(key, str) for key, _ in named):
+            return named
+    return list(value.items())
 
 
 def _promoted(key: str, value: object) -> Iterable[tuple[str, object]]:

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
 
-from collector.forward.attributes import Pairs, attributes_of, pairs_of
+from collector.forward.attributes import Pairs, attributes_of, listed, members
 from collector.otlp.columns import KINDS, STATUS_CODES
 
 Row = Mapping[str, Any]
@@ -53,11 +53,11 @@ def request_of(rows: Sequence[Row]) -> bytes:
 
 def _scope_of(request: ExportTraceServiceRequest, row: Row) -> ScopeSpans:
     resource_spans = request.resource_spans.add()
-    _add(resource_spans.resource.attributes, pairs_of(_loaded(row["resource_attributes"])))
+    _add(resource_spans.resource.attributes, listed(_loaded(row["resource_attributes"])))
     scope_spans: ScopeSpans = resource_spans.scope_spans.add()
     scope_spans.scope.name = row["scope_name"] or ""
     scope_spans.scope.version = row["scope_version"] or ""
-    _add(scope_spans.scope.attributes, pairs_of(_loaded(row["scope_attributes"])))
+    _add(scope_spans.scope.attributes, listed(_loaded(row["scope_attributes"])))
     return scope_spans
 
 
@@ -78,11 +78,11 @@ def _fill(span: Span, row: Row) -> None:
     _add(span.attributes, attributes_of(row, _loaded(row["promoted"]), _loaded(row["attributes"])))
     for event in _objects(row["events"]):
         added = span.events.add(name=_text(event.get("name")), time_unix_nano=_time(event.get("time_unix_nano")))
-        _add(added.attributes, pairs_of(event.get("attributes")))
+        _add(added.attributes, listed(event.get("attributes")))
     for link in _objects(row["links"]):
         added = span.links.add(trace_state=_text(link.get("trace_state")))
         added.trace_id, added.span_id = _id(link.get("trace_id")), _id(link.get("span_id"))
-        _add(added.attributes, pairs_of(link.get("attributes")))
+        _add(added.attributes, listed(link.get("attributes")))
 
 
 def _add(attributes: Any, pairs: Pairs) -> None:
@@ -128,7 +128,7 @@ def _set_object(target: AnyValue, value: Mapping[str, object], depth: int) -> No
                 target.bytes_value = content
                 return
     target.kvlist_value.SetInParent()
-    for key, item in pairs_of(value):
+    for key, item in members(value):
         pair: KeyValue = target.kvlist_value.values.add(key=key)
         _set(pair.value, item, depth + 3)
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from collector_inputs import any_values, decode, export, flat_trace, keys, span, texts
 from dialect_cells import CELLS, body_of, name
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.forward.spans import COLUMNS, request_of
@@ -79,6 +79,8 @@ def test_every_field_of_a_span_comes_back() -> None:
 
 
 @settings(deadline=None, max_examples=200)
+@example([KeyValue(key="$kvlist", value=AnyValue(array_value=ArrayValue()))])
+@example([KeyValue(key="a", value=AnyValue(kvlist_value=KeyValueList(values=[KeyValue(key="b"), KeyValue(key="b")])))])
 @given(st.lists(st.builds(KeyValue, key=keys | texts, value=any_values), max_size=4))
 def test_attributes_of_every_type_come_back(attributes: list[KeyValue]) -> None:
     sent = span()
