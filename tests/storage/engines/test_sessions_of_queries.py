@@ -11,6 +11,7 @@ import pytest
 from lake_parts import Parts, span_rows
 
 from schemas.spans import SPANS
+from storage.engines.file_ranges import Range
 from storage.errors import QueryError, QueryTimeoutError
 
 COUNT = "SELECT count(*) AS n FROM spans"
@@ -99,3 +100,33 @@ def test_rows_of_the_callers_are_asked_beside_the_tables(parts: Parts) -> None:
         beside = session.query_with({"mine": rows}, "SELECT count(*) AS n FROM mine JOIN spans USING (trace_id)")
 
     assert (alone["n"][0].as_py(), beside["n"][0].as_py()) == (2, 1)
+
+
+def test_of_some_ranges_a_row_is_in_one_or_near_it(parts: Parts) -> None:
+    with parts.engine.session("p") as session:
+        session.within(SPANS, [Range("start_time", day(number), day(number)) for number in (0, 2)])
+        found = session.query("SELECT trace_id FROM spans ORDER BY ALL")["trace_id"].to_pylist()
+
+    assert found == [f"{number:032x}" for number in (0, 2)]
+
+
+def test_bounds_of_two_columns_hold_together(tmp_path: Path) -> None:
+    parts = Parts(tmp_path)
+    exporter = parts.exporter()
+    exporter.start()
+    # A file that lies within, one of which a part does, one that does not, and hot rows.
+    for numbers in ((0, 1), (2, 3), (4, 5), (6,)):
+        exporter.flush()
+        for number in numbers:
+            times = {"start_time": day(number), "received_at": day(10 - number)}
+            exporter.consume("spans", span_rows(number, date=day(0).date(), **times))
+    with parts.engine.session("p") as session:
+        session.within(SPANS, [Range("start_time", None, day(5))], [Range("received_at", day(8), None)])
+        committed = session.query("SELECT trace_id FROM spans ORDER BY ALL")["trace_id"].to_pylist()
+        session.within(SPANS, [Range("start_time", day(3), None)], [Range("received_at", None, day(6))])
+        later = session.query("SELECT trace_id FROM spans ORDER BY ALL")["trace_id"].to_pylist()
+    exporter.stop()
+    parts.engine.close()
+
+    assert committed == [f"{number:032x}" for number in (0, 1, 2)]
+    assert later == [f"{number:032x}" for number in (4, 5, 6)]
