@@ -104,16 +104,17 @@ def generate(lake_directory: Path, plan: Plan) -> Iterator[tuple[date, int]]:
                 rows = of_day.spans(offset, min(ROW_GROUP_ROWS, start + FILE_ROWS - offset, of_day.count - offset))
                 rollups.append(rollup_of_each(rows))
                 chunks.append(rows)
-            _add(lake, SPANS, day, chunks)
-        _add(lake, TABLES_BY_NAME["session_rollup"], day, [added(pa.concat_tables(rollups))])
-        _add(lake, EXPOSURES, None, [of_day.exposures()])
+            add(lake, SPANS, day, chunks)
+        add(lake, TABLES_BY_NAME["session_rollup"], day, [added(pa.concat_tables(rollups))])
+        add(lake, EXPOSURES, None, [of_day.exposures()])
         yield day, of_day.count
 
 
 TABLES_BY_NAME = {table.name: table for table in TABLES}
 
 
-def _add(lake: Lake, table: Table, day: date | None, chunks: list[pa.Table]) -> None:
+def add(lake: Lake, table: Table, day: date | None, chunks: list[pa.Table]) -> None:
+    """Commit the chunks as one file, each of them a row group."""
     partition = {"date": day.isoformat()} if day else {}
     with lake.writing(table, partition, partial(write_file, table=table, chunks=chunks)) as file:
         lake.replace(table, [], [file], operation="WRITE", data_change=True)
@@ -154,7 +155,7 @@ class _Day:
         count = len(names)
         models = np.array(["gpt-4o", "gpt-4o-mini"])
         start = datetime(self._day.year, self._day.month, self._day.day, tzinfo=UTC)
-        return _table(
+        return rows_of(
             EXPOSURES,
             count,
             {
@@ -244,7 +245,7 @@ class _Day:
             "received_at": pa.array(microseconds + 5_000_000 + np.arange(count) % 7).view(TIMESTAMP),
             "content_hash": generator.integers(-(2**63), 2**63 - 1, count),
         }
-        return _table(SPANS, count, columns)
+        return rows_of(SPANS, count, columns)
 
 
 def _of_model(place: int) -> NDArray[np.float64]:
@@ -282,7 +283,8 @@ def _strings(data: NDArray[np.uint8]) -> pa.Array:
     return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data)))
 
 
-def _table(table: Table, count: int, columns: dict[str, Any]) -> pa.Table:
+def rows_of(table: Table, count: int, columns: dict[str, Any]) -> pa.Table:
+    """Return rows of the table; columns that are not given are NULL."""
     arrays = [
         (values if isinstance(values, pa.Array) else pa.array(values)).cast(field.type)
         if (values := columns.get(field.name)) is not None
