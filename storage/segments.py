@@ -123,6 +123,8 @@ class SegmentReader:
         # Of the file, where an older version wrote it.
         self._written_schema = schema
         self._salt: bytes | None = None
+        # Who looks while a segment is begun may find a part of its header.
+        self._has_header = False
 
     def read(self, *, end: int | None = None, mapped: bool = False) -> Iterator[Frame]:
         """Yield the frames up to the byte ``end``, or to the first that is torn.
@@ -130,10 +132,11 @@ class SegmentReader:
         ``mapped`` rows lie in the file's own pages: only for a segment that nobody cuts any more. Raises SegmentError
         where the file is of another schema, FileNotFoundError where it is gone.
         """
-        origin = self.end
+        origin = self.end if self._has_header else 0
         buffer = _content(self._path, origin, end, mapped=mapped)
-        if origin == 0:
+        if not self._has_header:
             self.end = self._read_header(buffer)
+            self._has_header = buffer.size >= len(_header(self._schema, _BLANK))
         while True:
             frame = self._next(buffer, self.end - origin)
             if frame is None:

@@ -226,6 +226,19 @@ def test_a_reader_goes_on_where_it_ended_and_waits_for_a_frame_that_is_being_wri
     assert numbers([frame.rows for frame in second if frame.rows]) == [3, 4, 5]
 
 
+@pytest.mark.parametrize("written", [0, 1, len(HEADER) - 1, len(HEADER), len(HEADER) + 1])
+def test_a_reader_waits_for_a_header_that_is_being_written(path: Path, written: int) -> None:
+    whole = HEADER + FRAMES[0] + FRAMES[1]
+    path.write_bytes(whole[:written])
+    reader = SegmentReader(path, SCHEMA)
+    assert list(reader.read()) == []
+    path.write_bytes(whole)
+
+    found = list(reader.read())
+
+    assert numbers([frame.rows for frame in found if frame.rows]) == [1, 2, 3]
+
+
 def test_no_flipped_bit_of_a_header_costs_a_row(path: Path) -> None:
     path.write_bytes(HEADER + FRAMES[0])
     for _ in each_flipped_bit(path, 0, len(HEADER)):
