@@ -282,8 +282,8 @@ def test_spans_are_told_as_they_are_acknowledged(shared_server: ServerProcess) -
         wanted = call("live", [{"role": "user", "content": "Hi"}], "Hello", status="ERROR")
         send(shared_server, call("live", [], "no error"), call("other", [], "x", status="ERROR"), wanted)
         events = reader.wait_for(1)
-        # What comes once comes no more, also when it is committed.
-        shared_server.wait_for_commit()
+        # What comes once comes no more, also when it is committed, which it is after five seconds and some.
+        shared_server.wait_for_commit(timeout_s=30)
         time.sleep(0.5)
 
         assert [(name, span["span_id"], span["input_preview"]) for name, _, span in events] == [
