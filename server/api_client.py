@@ -27,8 +27,9 @@ def refuse_project(url: str | None, project: str | None) -> None:
 
 
 def request(method: str, url: str, path: str, api_key: str | None, **options: Any) -> dict[str, Any]:
-    """Return the JSON object that the server answers. Raises CommandError, with the server's own words."""
-    answer = _object(send(method, url, path, api_key, **options))
+    """Return the JSON object that the server answers, an empty one for 204. Raises CommandError, with its own words."""
+    response = send(method, url, path, api_key, **options)
+    answer = {} if response.status_code == httpx.codes.NO_CONTENT else _object(response)
     if answer is None:
         raise CommandError(f"{url}{path} answered no JSON object: is it a server of this kind?")
     return answer
