@@ -36,8 +36,7 @@ COMMON: list[dict[str, Any]] = [
     {USAGE: '{"input":1000000000000,"input_b":1,"prompt_tokens":5}'},
     {USAGE: "not JSON"},
     {USAGE: 5},
-    {COST: '{"input":0.00042750000000000003,"output":0.30000000000000004}'},
-    {COST: '{"input":1e-1}', "gen_ai.usage.cost": 0.5},
+    {COST: '{"input":0.00042750000000000004,"output":0.30000000000000004}'},
     {STARTED: "2026-11-21T12:00:01Z"},
     {STARTED: '"2026-11-21T13:00:01.250+01:00"'},
     {STARTED: "2026-11-21T12:00:01.000001"},
@@ -46,6 +45,8 @@ COMMON: list[dict[str, Any]] = [
     {"ai.response.providerMetadata": '{"openai":{"cachedPromptTokens":3},"anthropic":{"usage":{"x":{"y":{}}}}}'},
 ]
 RARE: list[dict[str, Any]] = [
+    {COST: '{"input":0.00042750000000000003}'},
+    {COST: '{"input":1e-1}', "gen_ai.usage.cost": 0.5},
     {INSTRUCTIONS: '"Be brief."', MESSAGES: SAID},
     {INSTRUCTIONS: "[1e5]", MESSAGES: SAID},
     {INSTRUCTIONS: '["a"]', MESSAGES: '[{"ro\\u006ce":"system"}]'},
