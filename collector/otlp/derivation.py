@@ -1,4 +1,4 @@
-"""The columns of those few spans that ``collector.derive`` reads further, or that bear raw bodies of Fallom's."""
+"""The columns of those few spans that are left to ``collector.derive``, or that bear raw bodies of Fallom's."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Set

@@ -3,6 +3,9 @@
 Clients in the wild also send snake_case names and the names of enum values, so both are taken; ``null`` is absent, what
 has an unknown name is ignored, and where a name is there twice, or a value has two kinds, the last counts.
 
+Traces as clients usually send them are encoded by compiled code (``json_body``); here is what is rare or wrong, and the
+other signals.
+
 Theory of operation. An encoder a message type is made once from protobuf's own descriptors: a table from each name of
 a field to the field's slot and its encoder. To encode an object is to look its names up, and to join the slots. Nearly
 all of a trace is attributes, so these have a path of their own, ``_pairs``: a key's bytes are remembered, and a value

@@ -6,8 +6,8 @@ Theory of operation. The requests' bodies are laid one behind the other (``bodie
 their outer levels, so that it is known how many spans there are; ``scan`` reads them into one table of numbers, where
 a text stands as its place in the bodies. Only what has no such place, JSON and texts of numbers, is written meanwhile.
 ``columns`` then copies each column's texts behind each other, which is what Arrow needs; ``derivation`` looks again at
-the few spans that have more to read than attributes' own values. A request that is malformed
-leaves nothing; a span with unusable ids is rejected alone.
+the few spans of which compiled code is not sure. A request that is malformed leaves nothing; a span with unusable ids
+is rejected alone.
 """
 
 import threading

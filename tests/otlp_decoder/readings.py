@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import orjson
+import pyarrow as pa
 from otlp_decoder.conversions import COST_USD_MAX, COUNT_MAX, Agreement, Cell, convert, to_json
 
 from schemas.dialects import (
@@ -19,6 +20,7 @@ from schemas.dialects import (
     Reading,
     Source,
 )
+from schemas.spans import SPANS
 
 UNIX_NANO_MAX = 2**63 - 1
 NO_RANK = 2**40
@@ -84,6 +86,9 @@ def _member(reading: Member, value: object) -> Cell | None:
         return convert(source, found)
     if not isinstance(found, dict):
         return None
+    if pa.types.is_string(SPANS.schema.field(reading.column).type):
+        texts = (convert(source, found.get(name)) for name in reading.names)
+        return next((text for text in texts if text is not None), None)
     members = dict(_members(found)) if any("." in names for names in reading.names) else found
     for names in reading.names:
         wanted: list[float] = []

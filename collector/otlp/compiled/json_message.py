@@ -9,6 +9,19 @@ and all that is wrong, is left to Python.
 import numpy as np
 
 from collector.jit import inlined, inner, jit
+from collector.otlp.compiled.json_fields import (
+    BOOL,
+    DOUBLE,
+    ENUM,
+    FIXED32,
+    FIXED64,
+    HEX,
+    INT64,
+    MESSAGE,
+    OTHER,
+    STRING,
+    load,
+)
 from collector.otlp.compiled.json_tape import (
     BRACE,
     BRACKET,
@@ -31,7 +44,6 @@ from collector.otlp.compiled.keys import is_same
 from collector.otlp.compiled.memory import address_of, bits_of, copy_bytes, load8, store8, store64
 from collector.otlp.compiled.number import exact_decimal
 from collector.otlp.compiled.protobuf import is_utf8
-from collector.otlp.json_fields import BOOL, DOUBLE, ENUM, FIXED32, FIXED64, HEX, INT64, MESSAGE, OTHER, STRING, load
 
 FIELDS = load()
 DEPTH_MAX = 60

@@ -75,7 +75,8 @@ IS_HINTED, IS_UNREAD = COLUMN_COUNT, COLUMN_COUNT + 1
 # bits of their sum; by level, where an object begins; by member, its object, and where its name begins and ends.
 COUNTS, SUMS, HOLDERS, MEMBERS, NAMES, NAME_STOPS = range(5, 11)
 WINNERS_ROWS = 11
-WINNERS_WIDTH = max(COLUMN_COUNT + 2, 64)
+# No power of two: its rows would fall on the same lines of the cache.
+WINNERS_WIDTH = max(COLUMN_COUNT + 2, 72)
 
 
 @inlined()

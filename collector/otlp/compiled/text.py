@@ -21,6 +21,7 @@ _HIGHS = np.uint64(0x8080808080808080)
 _QUOTES = np.uint64(0x22) * _ONES
 _BACKSLASHES = np.uint64(0x5C) * _ONES
 _SPACES = np.uint64(0x20) * _ONES
+_EVERY_BIT = np.uint64(2**64 - 1)
 
 
 @inlined()
@@ -36,7 +37,7 @@ def escaped_bytes(word):
 
 @inner()
 def put_string(out, o, buf, start, stop):
-    """Write valid UTF-8 as a JSON string; return the end. Writes up to seven bytes beyond it."""
+    """Write valid UTF-8 as a JSON string; return the end. Reads and writes up to seven bytes beyond."""
     store8(out, o, 34)
     o += 1
     pos = start
@@ -53,7 +54,14 @@ def put_string(out, o, buf, start, stop):
         pos += before + 1
         o = _put_escaped(out, o + before, buf, pos - 1, pos)
     if pos < stop:
-        o = _put_escaped(out, o, buf, pos, stop)
+        # What follows the text counts as spaces, which are never escaped.
+        beyond = _EVERY_BIT << np.uint64(8 * (stop - pos))
+        word = load64(buf, pos) & ~beyond | _SPACES & beyond
+        if escaped_bytes(word):
+            o = _put_escaped(out, o, buf, pos, stop)
+        else:
+            store64(out, o, word)
+            o += stop - pos
     store8(out, o, 34)
     return o + 1
 
