@@ -2,63 +2,72 @@
 
 A framework's span, or an instrumentor's, lies around the one of the provider's own client: both are a ``chat``, with
 the same tokens. The inner one ends first, and so comes first or together with the outer one; a span that a call of a
-model was seen directly within is no leaf. Embeddings and rerankings are calls of their own wherever they lie.
+model was seen directly within is no leaf. Where the outer one came in an earlier batch, it has been counted, and what
+comes within it is not. Embeddings and rerankings are calls of their own wherever they lie.
 
-What was seen is remembered for the last ``calls_max`` calls within others, of this process: where the inner span comes
-after the outer one, or to another server, both count.
+What was seen is remembered for some hundred thousand calls, of this process: over several servers both may count.
 """
-
-import itertools
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from collector.processors.columns import Coded, Integers, booleans, validity, with_columns
-from collector.siphash import RowHash
+from collector.siphash import RowHash, UInt64s
 
-CALLS_MAX = 100_000
+PLACES = 2**18
 _CALLS_OF_THEIR_OWN = frozenset(("embedding", "embeddings", "rerank", "reranker"))
 
 
 class Leaves:
-    """Takes the spans around a call out of those that count. For one thread."""
+    """Takes all but one of the spans of a call out of those that count. For one thread."""
 
-    def __init__(self, calls_max: int = CALLS_MAX) -> None:
-        self._calls_max = calls_max
+    def __init__(self, places: int = PLACES) -> None:
         self._hash = RowHash()
-        # In the order of their arrival; the values mean nothing.
-        self._outer: dict[int, None] = {}
+        self._outer = _Seen(places)
+        self._counted = _Seen(places)
 
     def __call__(self, spans: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the spans with ``is_inference`` false where a call was seen within."""
+        """Return the spans with ``is_inference`` false where the call was counted with a span within, or around."""
         calls = _generating(spans)
         if not len(calls):
             return spans
-        parents = spans["parent_span_id"]
-        inner = calls[validity(parents)[calls]]
-        if len(inner):
-            self._remember(self._keys(spans, inner, "parent_span_id"))
-        if not self._outer:
+        keys = self._keys(spans, calls, "span_id")
+        has_parent = validity(spans["parent_span_id"])[calls]
+        is_within = np.zeros(len(calls), np.bool_)
+        if has_parent.any():
+            around = self._keys(spans, calls[has_parent], "parent_span_id")
+            is_within[has_parent] = self._counted.has(around)
+            self._outer.add(around)
+        counts = ~is_within & ~self._outer.has(keys)
+        # A call within one that was counted is counted with it, as is what comes within itself.
+        self._counted.add(keys[counts | is_within])
+        if counts.all():
             return spans
-        around = [key in self._outer for key in self._keys(spans, calls, "span_id")]
-        if not any(around):
-            return spans
-        counts = booleans(spans["is_inference"]).copy()
-        counts[calls[np.array(around)]] = False
-        return with_columns(spans, is_inference=pa.array(counts, mask=~validity(spans["is_inference"])))
+        is_inference = booleans(spans["is_inference"]).copy()
+        is_inference[calls[~counts]] = False
+        return with_columns(spans, is_inference=pa.array(is_inference, mask=~validity(spans["is_inference"])))
 
-    def _keys(self, spans: pa.RecordBatch, rows: Integers, span_id: str) -> list[int]:
+    def _keys(self, spans: pa.RecordBatch, rows: Integers, span_id: str) -> UInt64s:
         columns = [spans[name] for name in ("project", "trace_id", span_id)]
         if len(rows) < spans.num_rows:
             picked = pa.array(rows)
             columns = [column.take(picked) for column in columns]
-        keys: list[int] = self._hash(columns).tolist()
-        return keys
+        return self._hash(columns)
 
-    def _remember(self, keys: list[int]) -> None:
-        self._outer.update(dict.fromkeys(keys))
-        for key in list(itertools.islice(self._outer, max(0, len(self._outer) - self._calls_max))):
-            del self._outer[key]
+
+class _Seen:
+    """A set of hashes of a fixed size: each has one place, where the latest that has it stands."""
+
+    def __init__(self, places: int) -> None:
+        self._places: UInt64s = np.zeros(places, np.uint64)
+
+    def add(self, keys: UInt64s) -> None:
+        self._places[keys % np.uint64(len(self._places))] = keys
+
+    def has(self, keys: UInt64s) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = self._places[keys % np.uint64(len(self._places))] == keys
+        return found
 
 
 def _generating(spans: pa.RecordBatch) -> Integers:
