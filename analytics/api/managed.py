@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from schemas.api.registry import Prompt
+from schemas.api.prompt import Prompt
 from storage.registry.bodies import resource_of
 from storage.registry.differences import Difference
 from storage.registry.resources import Change, Draft, Kind, Resource, Version

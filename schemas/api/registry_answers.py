@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from schemas.api.registry import Config, Prompt, PromptTest, RegistryDocument
+from schemas.api.config import Config
+from schemas.api.prompt import Prompt, PromptTest
+from schemas.api.registry import RegistryDocument
 
 Version = Annotated[int, Field(ge=1, description="Counts up from 1; a version never changes once served.")]
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fallom.assignment import effective_shares, variant_list
-from schemas.api.registry import Config, PromptTest, Resource
+from schemas.api.config import Config
+from schemas.api.prompt import PromptTest
+from schemas.api.resource import Resource
 from storage.registry.percentages import percentages
 from storage.registry.reserved_keys import reserved_part
 

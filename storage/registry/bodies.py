@@ -8,8 +8,10 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from schemas.api.config import Config
+from schemas.api.price import Price
 from schemas.api.problems import Problem, problems_of
-from schemas.api.registry import Config, Price, Prompt, PromptTest
+from schemas.api.prompt import Prompt, PromptTest
 from storage.registry.errors import DocumentError
 from storage.registry.percentages import served_variants
 from storage.registry.resources import Kind

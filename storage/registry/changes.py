@@ -8,7 +8,8 @@ import orjson
 from sqlalchemy import Connection
 
 from schemas.api.problems import Problem
-from schemas.api.registry import PRICES_MAX, RESOURCES_MAX, Prompt, PromptTest, RegistryDocument
+from schemas.api.prompt import Prompt, PromptTest
+from schemas.api.registry import PRICES_MAX, RESOURCES_MAX, RegistryDocument
 from storage.registry import versions
 from storage.registry.advice import variable_warnings, warnings
 from storage.registry.bodies import LISTS, AnyResource, resource_of, stored

@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from schemas.api.problems import Problem
-from schemas.api.registry import PromptTest, RegistryDocument
+from schemas.api.prompt import PromptTest
+from schemas.api.registry import RegistryDocument
 from storage.registry import changes, drafts, versions
 from storage.registry.bodies import LISTS, AnyResource, resource_of, stored
 from storage.registry.differences import Difference, differences
