@@ -16,6 +16,7 @@ PATHS: Mapping[Kind, str] = {
     "prompt": "prompts",
     "prompt_ab_test": "prompt-tests",
     "price": "prices",
+    "experiment": "experiments",
 }
 """Under which path a kind is."""
 

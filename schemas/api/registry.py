@@ -1,4 +1,4 @@
-"""The registry's document: model configs, prompts, prompt tests, prices; as YAML files and ``POST /apply`` have it.
+"""The registry's document: configs, prompts, prompt tests, prices, experiments; as YAML files and ``POST /apply`` have it.
 
 The models hold what a client is served, under its wire names, and refuse what a client would trip over: an unknown
 key, a value of another type (never coerced in silence), a weight that is no share, an index beyond the variants.
@@ -12,6 +12,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from schemas.api.config import Config
+from schemas.api.experiment import Experiment
 from schemas.api.price import Price
 from schemas.api.problems import Problem, refusal
 from schemas.api.prompt import Prompt, PromptTest
@@ -28,6 +29,7 @@ class RegistryDocument(Part):
     prompts: list[Prompt] = Field(default=[], max_length=RESOURCES_MAX)
     prompt_ab_tests: list[PromptTest] = Field(default=[], max_length=RESOURCES_MAX)
     prices: list[Price] = Field(default=[], max_length=PRICES_MAX)
+    experiments: list[Experiment] = Field(default=[], max_length=RESOURCES_MAX)
 
     @model_validator(mode="after")
     def _keys_are_unique(self) -> Self:
@@ -36,6 +38,7 @@ class RegistryDocument(Part):
             "prompts": self.prompts,
             "prompt_ab_tests": self.prompt_ab_tests,
             "prices": self.prices,
+            "experiments": self.experiments,
         }
         problems = [
             Problem(f"{name}[{index}].key", f"duplicate key {key!r}, first in {name}[{first}]")

@@ -1,4 +1,4 @@
-"""The registry of configs, prompts, prompt tests and prices: written in transactions, served from memory.
+"""The registry of configs, prompts, prompt tests, prices and experiments: written in transactions, served from memory.
 
 Every change makes a new version; a version never changes. Readers see a snapshot that is at most half a second old
 (another process may have written) and that holds this process's own changes at once. Once ``follow`` was called a
@@ -180,6 +180,16 @@ class Registry:
     def prompt_ab_tests(self, project: str) -> list[dict[str, Any]]:
         """Return the latest prompt tests, by key: ``{key, version, variants}``, a variant as in the document."""
         return self._current().project(project).listed("prompt_ab_test")
+
+    def experiments(self, project: str) -> list[dict[str, Any]]:
+        """Return the latest version of every experiment, by key, from memory."""
+        return self._current().project(project).listed("experiment")
+
+    def experiment(self, project: str, key: str) -> dict[str, Any] | None:
+        """Return the latest version of an experiment, from memory; None if there is none, or it is archived."""
+        known = self._current().project(project)
+        latest = known.get("experiment", key)
+        return None if latest is None or ("experiment", key) in known.archived else latest.wire()
 
     def prices(self, project: str) -> tuple[Served, ...]:
         """Return the project's own prices, from memory: always the same tuple while nothing of the project changes."""
