@@ -136,9 +136,7 @@ class Command(BaseSettings):
     )
 
     serve: CliSubCommand[Serve] = Field(description="Start the server.")
-    apply: CliSubCommand[Apply] = Field(
-        description="Load configs, prompts, tests, prices and experiments from a YAML file."
-    )
+    apply: CliSubCommand[Apply] = Field(description="Load configs, prompts, prices and experiments from a YAML file.")
     diff: CliSubCommand[Diff] = Field(description="Tell what applying a YAML file would change.")
     export: CliSubCommand[Export] = Field(description="Print all of these as a YAML file.")
     history: CliSubCommand[History] = Field(description="List the versions of one of them.")

@@ -106,11 +106,8 @@ class MetricDeclaration(Part):
     def _role_problems(self) -> Iterator[Problem]:
         direction = self.direction or DIRECTIONS.get(self.name)
         if self.role in ("primary", "guardrail") and direction == "neutral":
-            declared = "is" if self.direction else "is, unless declared otherwise,"
             advice = "give it the direction lower_is_better or higher_is_better, or the role secondary"
-            yield Problem(
-                "role", f"a {self.role} needs a better and a worse, and {self.name} {declared} neutral: {advice}"
-            )
+            yield Problem("role", f"a {self.role} needs a better and a worse, and {self.name} is neutral: {advice}")
 
     def _margin_problems(self) -> Iterator[Problem]:
         if self.margin is None:

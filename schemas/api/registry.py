@@ -1,4 +1,4 @@
-"""The registry's document: configs, prompts, prompt tests, prices, experiments; as YAML files and ``POST /apply`` have it.
+"""The registry's document: configs, prompts, prompt tests, prices, experiments; as files and ``POST /apply`` have it.
 
 The models hold what a client is served, under its wire names, and refuse what a client would trip over: an unknown
 key, a value of another type (never coerced in silence), a weight that is no share, an index beyond the variants.

@@ -16,7 +16,7 @@ from storage.registry.advice import variable_warnings, warnings
 from storage.registry.bodies import LISTS, AnyResource, resource_of, stored
 from storage.registry.differences import differences
 from storage.registry.errors import DocumentError, ResourceArchivedError
-from storage.registry.reserved_keys import reserved_part
+from storage.registry.reserved_keys import ACTIONS, EXPERIMENT_ACTIONS, reserved_part
 from storage.registry.resources import Authorship, Change, Kind
 
 Place = tuple[str, PromptTest]
@@ -98,7 +98,7 @@ def make_latest(
 
 
 def _refuse_reserved_key(kind: Kind, key: str) -> None:
-    part = reserved_part(key)
+    part = reserved_part(key, EXPERIMENT_ACTIONS if kind == "experiment" else ACTIONS)
     if part is not None:
         lead = key.removesuffix(f"/{part}")
         message = f"must not end in /{part}: under /api/ that is the {part} of {kind} {lead!r}; got {key!r}"

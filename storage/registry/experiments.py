@@ -32,18 +32,20 @@ def next_version(
     """
     now = datetime.now(UTC)
     known = None if before is None else experiment_of(before)
-    made, advice = wanted, list[str]()
+    made = wanted
+    advice: list[str] = []
     if known is not None:
         if not is_restored:
             made, advice = _with_end(known, wanted)
         advice += _changes_while_it_runs(known, made, now)
     problems = [*_fixed_problems(known, made, now), *_time_problems(made, now)]
-    lost = list(_lost(connection, project, made))
-    if made.ended_at is None:
-        problems += lost
-    elif not problems:
-        # It is a record by now; a config of before may be gone.
-        advice += map(str, lost)
+    for problem in _lost(connection, project, made):
+        # What has ended is a record: a config of before may be gone, but what is decided now must be there.
+        is_decided = known is not None and known.decision != made.decision and problem.path == "decision.variant"
+        if made.ended_at is None or is_decided:
+            problems.append(problem)
+        else:
+            advice.append(str(problem))
     if problems:
         raise DocumentError(problems)
     return made, tuple(advice)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 from schemas.api.registry import RegistryDocument
 from storage.registry import changes as changing
 from storage.registry import versions
-from storage.registry.advice import collisions
+from storage.registry.advice import collisions, lost_controls
 from storage.registry.bodies import served
 from storage.registry.database import Database
 from storage.registry.errors import ConflictError, RegistryError
@@ -198,10 +198,11 @@ class Registry:
     def _with_collisions(self, project: str, made: list[Change]) -> list[Change]:
         if not any(change.kind == "config" for change in made):
             return made
-        told = collisions((config["key"], config) for config in self.configs(project))
+        configs = {config["key"]: config for config in self.configs(project)}
+        told = [collisions(configs.items()), lost_controls(configs, self.experiments(project))]
         return [
-            replace(change, warnings=(*change.warnings, told[change.key]))
-            if change.kind == "config" and change.key in told
+            replace(change, warnings=(*change.warnings, *(of[change.key] for of in told if change.key in of)))
+            if change.kind == "config"
             else change
             for change in made
         ]
