@@ -9,6 +9,7 @@ from starlette.responses import Response
 from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.project import project
+from analytics.api.registry_requests import registry_errors
 from analytics.experiments.arms import experiment_of
 from analytics.experiments.declarations import settings_of
 from analytics.experiments.kept_results import KeptResults
@@ -42,7 +43,8 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
     ) -> Response:
         """Return the experiment's results as of now."""
-        config_key, settings = settings_of(registry, caller, key)
+        with registry_errors():
+            config_key, settings = settings_of(registry, caller, key)
         if settings.looks_at == "prompt_ab_test":
             raise ApiError(404, "not_found", f"{key!r} looks at a prompt test, which has no results yet", "key")
         versions = registry.config_versions(caller, config_key)
