@@ -1,6 +1,7 @@
 """``GET /experiments`` and ``GET /experiments/{key}/results``."""
 
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
@@ -8,10 +9,12 @@ from starlette.responses import Response
 from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.project import project
+from analytics.api.registry_requests import registry_errors
 from analytics.experiments.arms import experiment_of
+from analytics.experiments.declarations import settings_of
 from analytics.experiments.kept_results import KeptResults
-from analytics.rows import json_value
-from fallom.assignment import variant_keys
+from analytics.experiments.listing import listed
+from analytics.experiments.settings import declared_section
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
@@ -24,11 +27,11 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
 
     @routes.get("/experiments", summary="All experiments with their traffic")
     def experiments(caller: Annotated[str, Depends(project)]) -> Response:
-        """Return every config of the project, newest traffic first."""
+        """Return the declared experiments, and the configs that none looks at, newest traffic first."""
         traffic = {row["config_key"]: row for row in engine.query(sql.load("experiments"), project=caller).to_pylist()}
-        listed = [_summary(config, traffic.get(config["key"], {})) for config in registry.configs(caller)]
-        listed.sort(key=lambda entry: str(entry["last_seen_at"] or ""), reverse=True)
-        return json_answer({"experiments": listed})
+        declared, configs = registry.experiments(caller), registry.configs(caller)
+        found = listed(declared, configs, registry.prompt_ab_tests(caller), traffic, datetime.now(UTC))
+        return json_answer({"experiments": found})
 
     @routes.get(
         "/experiments/{key:path}/results", summary="Which variant is faster, cheaper, fails less, scores better"
@@ -40,30 +43,22 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
     ) -> Response:
         """Return the experiment's results as of now."""
-        versions = registry.config_versions(caller, key)
+        with registry_errors():
+            config_key, settings = settings_of(registry, caller, key)
+        if settings.looks_at == "prompt_ab_test":
+            raise ApiError(404, "not_found", f"{key!r} looks at a prompt test, which has no results yet", "key")
+        versions = registry.config_versions(caller, config_key)
         if not versions:
             known = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
-            raise ApiError(404, "not_found", f"no config {key!r} is defined; there are: {known}", "key")
-        experiment = experiment_of(key, versions, version)
+            raise ApiError(404, "not_found", f"no config {config_key!r} is defined; there are: {known}", "key")
+        experiment = experiment_of(config_key, versions, version)
         if experiment is None:
             raise ApiError(
-                404, "not_found", f"config {key!r} has versions 1 to {len(versions)}, not {version}", "version"
+                404, "not_found", f"config {config_key!r} has versions 1 to {len(versions)}, not {version}", "version"
             )
         only = frozenset(name.strip() for name in metrics.split(",")) if metrics else None
-        return json_answer(kept.results(caller, experiment, only=only))
+        found = kept.results(caller, experiment, only=only)
+        told = {**found["experiment"], **declared_section(settings), "key": key, "config": config_key}
+        return json_answer({**found, "experiment": told})
 
     return routes
-
-
-def _summary(config: dict[str, Any], traffic: dict[str, Any]) -> dict[str, Any]:
-    seen = [traffic[name] for name in ("last_exposure", "last_call") if traffic.get(name)]
-    return {
-        "key": config["key"],
-        "status": "running" if traffic else "waiting",
-        "config_version": config["version"],
-        "variants": variant_keys(config["variants"]),
-        "sessions": traffic.get("sessions", 0),
-        "calls": traffic.get("calls", 0),
-        "first_exposure_at": json_value(traffic.get("first_exposure")),
-        "last_seen_at": json_value(max(seen)) if seen else None,
-    }

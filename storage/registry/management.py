@@ -12,9 +12,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from schemas.api.experiment import Experiment
 from schemas.api.problems import Problem
-from schemas.api.registry import PromptTest, RegistryDocument
-from storage.registry import changes, drafts, versions
+from schemas.api.prompt import PromptTest
+from schemas.api.registry import RegistryDocument
+from storage.registry import changes, drafts, experiments, versions
 from storage.registry.bodies import LISTS, AnyResource, resource_of, stored
 from storage.registry.differences import Difference, differences
 from storage.registry.errors import (
@@ -83,13 +85,21 @@ class Management:
         shape: Callable[[AnyResource], AnyResource],
         by: Authorship,
         expected: Precondition = UNCONDITIONAL,
+        *,
+        also: Callable[[Connection, AnyResource], None] | None = None,
     ) -> Published:
-        """Make what ``shape`` makes of the latest version the next one. Raises as ``put``; ResourceNotFoundError."""
+        """Make what ``shape`` makes of the latest version the next one. Raises as ``put``; ResourceNotFoundError.
+
+        ``also`` does what belongs to it, in the same transaction.
+        """
 
         def work(connection: Connection) -> Published:
             latest = self._known(connection, project, key).latest
             resource = shape(resource_of(self.kind, key, latest.body))
-            return self._put(connection, project, resource, by, expected)
+            made = self._put(connection, project, resource, by, expected)
+            if also is not None:
+                also(connection, resource)
+            return made
 
         return self._registry.change(work)
 
@@ -150,13 +160,18 @@ class Management:
         return self._registry.change(work)
 
     def restore(self, project: str, key: str, by: Authorship, expected: Precondition = UNCONDITIONAL) -> Resource:
-        """Put an archived resource back. Raises ResourceNotFoundError, StaleError; DocumentError for its prompts."""
+        """Put an archived resource back. Raises ResourceNotFoundError, StaleError; DocumentError for what it needs."""
 
         def work(connection: Connection) -> Resource:
             known = self._expected(connection, project, key, expected)
             if known.archived_at is None:
                 return known
-            self._check_prompts(connection, project, resource_of(self.kind, key, known.latest.body))
+            resource = resource_of(self.kind, key, known.latest.body)
+            self._check_prompts(connection, project, resource)
+            if isinstance(resource, Experiment) and resource.ended_at is None:
+                problems = list(experiments.lost(connection, project, resource))
+                if problems:
+                    raise DocumentError(problems)
             versions.add_event(connection, project, self.kind, key, "restored", by)
             return self._known(connection, project, key)
 
@@ -259,6 +274,11 @@ class Management:
                 raise DocumentError(problems)
 
     def _refuse_use(self, connection: Connection, project: str, key: str) -> None:
+        if self.kind == "config" or self.kind == "prompt_ab_test":
+            for user in experiments.users(connection, project, self.kind, key):
+                raise ResourceInUseError(
+                    f"{self._named(key)} is used by the experiment {user!r}: end or archive that first"
+                )
         if self.kind != "prompt":
             return
         events = versions.last_events(connection, project, "prompt_ab_test")
