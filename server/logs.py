@@ -34,7 +34,7 @@ _FRAMES_MAX = 30
 
 
 def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
-    """Send all records to ``stream``, or stderr; ``level`` is for our own, libraries are heard from INFO on at the lowest."""
+    """Send all records to ``stream``, or stderr; ``level`` is for our own, libraries are heard from INFO on."""
     # grpc's core writes lines of its own to stderr, one for each broken connection.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     stream = stream or sys.stderr

@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analytics.experiments.arms import Experiment
+from analytics.experiments.beside import dependent_tests
+from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.comparisons import Verdicts
 from analytics.experiments.estimates import category_entry, number_entry, quantile_entries, ratio_entry
 from analytics.experiments.health import Health, health_of
-from analytics.experiments.measures import Measures, read_cohort
+from analytics.experiments.health.traffic import read_traffic
+from analytics.experiments.measures import Measures
 from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
 from storage.engines.config_rows import ConfigRows
 from storage.engines.duckdb import DuckDBEngine
@@ -25,10 +28,12 @@ def results(
     rows: ConfigRows | None = None,
 ) -> dict[str, Any]:
     """Return the results as they are now, or were with ``rows``; ``only`` limits the metrics to those names."""
-    with engine.session(project, rows or engine.config_rows(project, experiment.key)) as session:
+    with engine.session(project, rows or engine.config_rows(project, experiment.key, experiment.column)) as session:
         cohort = read_cohort(session, experiment)
         measures = Measures(session, experiment.key, cohort, len(experiment.arms))
-        health = health_of(experiment, cohort, measures.unexposed_sessions(), measures.dominance())
+        unexposed, traffic = measures.unexposed_sessions(), read_traffic(session)
+        dependent = dependent_tests(engine, project, experiment, cohort)
+        health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic, dependent)
         sessions = [cohort.sessions(arm) for arm in range(len(experiment.arms))]
         calls = measures.calls()
         entries = _metrics(experiment, measures, sessions, calls, Verdicts(ALPHA, health.allows_verdict), only)
@@ -81,7 +86,7 @@ def _experiment(experiment: Experiment, first_exposure: datetime | None) -> dict
         "started_at": (first_exposure or experiment.started_at).isoformat(),
         "as_of": datetime.now(UTC).isoformat(),
         "config_version": experiment.version,
-        "config_versions": sorted(experiment.epoch),
+        "config_versions": sorted(experiment.versions),
     }
 
 
