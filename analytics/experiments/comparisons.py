@@ -1,30 +1,48 @@
-"""Estimates and comparisons as the results' JSON has them, with fixed-horizon inference on the session as the unit.
+"""Comparisons as the results' JSON has them: a treatment against the control, by the session as the unit.
 
-``c`` is the critical value; a later confidence sequence replaces it and nothing else.
+``c``, the multiplier of a standard error, is that of a confidence sequence, or Student's for one look at a planned end
+(``Settings.inference``), and is one for the arms' intervals, the difference's and the lift's. ``compare`` judges each
+comparison for itself; ``conclude`` then corrects for how many there are.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analytics.experiments.figures import Figure
 from analytics.experiments.statistics import (
     Difference,
     Estimate,
     Interval,
     Lift,
+    Posterior,
+    Prior,
     Proportion,
-    critical_value,
+    benjamini_hochberg,
+    bonferroni,
+    days_remaining,
     difference_interval,
     estimate_difference,
     estimate_lift,
+    minimum_detectable_lift,
+    non_inferiority,
+    posterior_of_lift,
     score_difference,
     score_interval,
+    sessions_needed,
+    student_one_sided,
 )
+from analytics.experiments.verdicts import Past, Verdicts
 
 SESSIONS_MIN = 100
 EFFECTIVE_SESSIONS_MIN = 30.0
 # Where a value is missing more often in one arm than in the other, the rest is no fair sample of either.
 COVERAGE_DIFFERENCE_MAX = 0.1
+PRIOR = Prior()
+# The lift that an experiment runs to find, where no margin says what matters: days remaining are days to it.
+TARGET_LIFT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +80,33 @@ class ArmEstimate:
         return self.sessions >= SESSIONS_MIN and (self.effective_sessions or 0.0) >= EFFECTIVE_SESSIONS_MIN
 
 
-@dataclass(frozen=True, slots=True)
-class Verdicts:
-    """What conclusions rest on: the level, and whether the experiment's health allows any."""
-
-    alpha: float
-    allowed: bool
-
-
 def compare(
-    keys: Sequence[str], arms: Sequence[ArmEstimate], verdicts: Verdicts, *, method: str, control: int = 0
+    keys: Sequence[str], arms: Sequence[ArmEstimate], figure: Figure, verdicts: Verdicts, *, method: str
 ) -> list[dict[str, Any]]:
-    """Return the comparison of every other arm with the control."""
+    """Return the comparison of every other arm with the control; ``conclude`` makes them final."""
+    control = arms[verdicts.control]
     return [
-        _comparison(keys[index], keys[control], arms[control], arm, verdicts, method)
-        for index, arm in enumerate(arms)
-        if index != control
+        _comparison(
+            key, keys[verdicts.control], _effect(figure, verdicts, len(arms), control, arm), control, arm, method
+        )
+        for place, (key, arm) in enumerate(zip(keys, arms, strict=True))
+        if place != verdicts.control
     ]
+
+
+def conclude(entries: Sequence[dict[str, Any]], verdicts: Verdicts) -> None:
+    """Correct the comparisons of all entries for their number, in place: adjusted p-values, and what is significant.
+
+    Primary figures by Bonferroni, secondary ones by Benjamini–Hochberg over all their comparisons, guardrails not at
+    all: a warning too many costs less than one too few.
+    """
+    primary = list(_of_role(entries, "primary"))
+    family = max([len(primary), *(len(entry["comparisons"]) * verdicts.primaries for entry, _ in primary)])
+    _set(primary, bonferroni(_p_values(primary), family), verdicts, family)
+    secondary = list(_of_role(entries, "secondary"))
+    _set(secondary, benjamini_hochberg(_p_values(secondary)), verdicts, 1)
+    guardrails = list(_of_role(entries, "guardrail"))
+    _set(guardrails, _p_values(guardrails), verdicts, 1)
 
 
 def interval_json(interval: Interval | None) -> list[float] | None:
@@ -86,43 +114,167 @@ def interval_json(interval: Interval | None) -> list[float] | None:
     return None if interval is None else [interval.lower, interval.upper]
 
 
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """A treatment's effect on a figure, with all that its entry is made from; ``sessions`` are those of both arms.
+
+    ``difference`` is the one tested. ``spread`` is the one estimated: they differ in their standard error for
+    proportions, whose test supposes no difference.
+    """
+
+    figure: Figure
+    verdicts: Verdicts
+    arms: int
+    sessions: int
+    control: Estimate
+    treatment: Estimate
+    difference: Difference
+    spread: Difference
+    interval: Interval | None
+    lift: Lift
+
+
+def _effect(figure: Figure, verdicts: Verdicts, arms: int, control: ArmEstimate, arm: ArmEstimate) -> _Effect:
+    sessions = control.sessions + arm.sessions
+    spread = estimate_difference(control.estimate, arm.estimate)
+    c = verdicts.critical_value(figure, arms, sessions, spread.degrees_of_freedom)
+    lift = estimate_lift(control.estimate, arm.estimate, c)
+    difference, interval = spread, difference_interval(spread, c)
+    if control.proportion is not None and arm.proportion is not None:
+        difference = score_difference(control.proportion, arm.proportion)
+        interval = score_interval(control.proportion, arm.proportion, verdicts.critical_value(figure, arms, sessions))
+    return _Effect(figure, verdicts, arms, sessions, control.estimate, arm.estimate, difference, spread, interval, lift)
+
+
 def _comparison(
-    key: str, control_key: str, control: ArmEstimate, arm: ArmEstimate, verdicts: Verdicts, method: str
+    key: str, control_key: str, effect: _Effect, control: ArmEstimate, arm: ArmEstimate, method: str
 ) -> dict[str, Any]:
-    difference, interval, lift = _effect(control, arm, verdicts.alpha)
-    enough = control.supports_verdict and arm.supports_verdict
-    comparable = abs((control.coverage or 0.0) - (arm.coverage or 0.0)) <= COVERAGE_DIFFERENCE_MAX
-    significant = difference.p_value is not None and difference.p_value < verdicts.alpha
+    past = effect.verdicts.past.get((effect.figure.identity, key), Past())
+    mde = _minimum_detectable_lift(effect)
     return {
         "variant": key,
         "vs": control_key,
-        "status": difference.status,
+        "status": effect.difference.status,
         "difference": {
-            "estimate": difference.estimate,
-            "se": difference.standard_error,
-            "ci": interval_json(interval),
+            "estimate": effect.difference.estimate,
+            "se": effect.difference.standard_error,
+            "ci": interval_json(effect.interval),
         },
-        "lift": {"estimate": lift.estimate, "ci": interval_json(lift.interval), "ci_method": "fieller"},
-        "p_value": difference.p_value,
+        "lift": {"estimate": effect.lift.estimate, "ci": interval_json(effect.lift.interval), "ci_method": "fieller"},
+        "p_value": _p_value(effect, past),
         "p_value_adjusted": None,
-        "p_value_fixed": difference.p_value,
-        "enough_data": enough,
-        "coverage_comparable": comparable,
-        "significant": significant and enough and comparable and verdicts.allowed,
-        "first_significant_at": None,
-        "bayes": None,
-        "non_inferiority": None,
-        "mde": None,
-        "days_remaining": None,
+        "p_value_fixed": effect.difference.p_value,
+        "enough_data": control.supports_verdict and arm.supports_verdict,
+        "coverage_comparable": abs((control.coverage or 0.0) - (arm.coverage or 0.0)) <= COVERAGE_DIFFERENCE_MAX,
+        "significant": False,
+        "first_significant_at": None if past.first_significant_at is None else past.first_significant_at.isoformat(),
+        "bayes": _bayes(effect),
+        "non_inferiority": _non_inferiority(effect),
+        "mde": mde,
+        "days_remaining": _days_remaining(effect, mde),
         "method": method,
     }
 
 
-def _effect(control: ArmEstimate, arm: ArmEstimate, alpha: float) -> tuple[Difference, Interval | None, Lift]:
-    difference = estimate_difference(control.estimate, arm.estimate)
-    c = critical_value(alpha, difference.degrees_of_freedom)
-    lift = estimate_lift(control.estimate, arm.estimate, c)
-    if control.proportion is None or arm.proportion is None:
-        return difference, difference_interval(difference, c), lift
-    score = score_difference(control.proportion, arm.proportion)
-    return score, score_interval(control.proportion, arm.proportion, critical_value(alpha)), lift
+def _p_value(effect: _Effect, past: Past) -> float | None:
+    """Return the p-value of the experiment's inference; a Bayesian one has none."""
+    statistic = effect.difference.statistic
+    if effect.verdicts.settings.inference == "fixed_horizon":
+        return effect.difference.p_value
+    if not effect.verdicts.is_sequential or statistic is None:
+        return None
+    p_value = effect.verdicts.sequence.p_value(statistic, effect.sessions)
+    return p_value if past.p_value is None else min(p_value, past.p_value)
+
+
+def _bayes(effect: _Effect) -> dict[str, Any] | None:
+    """Return the chance to be better than the control; for a neutral figure, to be more."""
+    posterior = posterior_of_lift(effect.control, effect.treatment, PRIOR)
+    if posterior is None:
+        return None
+    better: Posterior = posterior.turned() if effect.figure.lower_is_better else posterior
+    return {
+        "chance_to_beat": better.chance_to_beat,
+        "expected_loss": better.expected_loss,
+        "expected_loss_of_keeping": better.expected_loss_of_keeping,
+        "prior": {"mean": PRIOR.mean, "sd": PRIOR.sd},
+    }
+
+
+def _non_inferiority(effect: _Effect) -> dict[str, Any] | None:
+    """Return the test against the figure's margin, at the level α and one-sided; None where there is no margin."""
+    margin = effect.figure.margin
+    if margin is None or effect.figure.direction == "neutral":
+        return None
+    sequence, sessions = effect.verdicts.sequence, effect.sessions
+    found = non_inferiority(
+        effect.control,
+        effect.treatment,
+        margin,
+        lower_is_better=effect.figure.lower_is_better,
+        one_sided=(lambda statistic, _: sequence.one_sided_p_value(statistic, sessions))
+        if effect.verdicts.is_sequential
+        else student_one_sided,
+    )
+    return {
+        "margin": margin,
+        "p_value": found.p_value,
+        "harm_p_value": found.harm_p_value,
+        "verdict": found.verdict(effect.verdicts.settings.alpha),
+    }
+
+
+def _minimum_detectable_lift(effect: _Effect) -> float | None:
+    c = effect.verdicts.critical_value(effect.figure, effect.arms, effect.sessions)
+    power = effect.verdicts.settings.power
+    return minimum_detectable_lift(effect.spread.standard_error or None, effect.control.value, c, power)
+
+
+def _days_remaining(effect: _Effect, mde: float | None) -> float | None:
+    traffic = effect.verdicts.traffic
+    if mde is None or traffic is None or not traffic.sessions_per_day or not traffic.sessions:
+        return None
+    needed = sessions_needed(
+        effect.sessions,
+        mde,
+        effect.figure.margin or TARGET_LIFT,
+        critical_value=lambda sessions: effect.verdicts.critical_value(effect.figure, effect.arms, sessions),
+        power=effect.verdicts.settings.power,
+    )
+    return days_remaining(effect.sessions, needed, traffic.sessions_per_day * effect.sessions / traffic.sessions)
+
+
+def _of_role(entries: Sequence[dict[str, Any]], role: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for entry in entries:
+        if entry["role"] == role:
+            yield from ((entry, comparison) for comparison in entry["comparisons"])
+
+
+def _p_values(found: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[float | None]:
+    return [comparison["p_value"] for _, comparison in found]
+
+
+def _set(
+    found: Sequence[tuple[dict[str, Any], dict[str, Any]]],
+    adjusted: Sequence[float | None],
+    verdicts: Verdicts,
+    family: int,
+) -> None:
+    for (entry, comparison), p_value in zip(found, adjusted, strict=True):
+        comparison["p_value_adjusted"] = p_value
+        comparison["significant"] = (
+            verdicts.allowed
+            and entry["direction"] != "neutral"
+            and comparison["enough_data"]
+            and comparison["coverage_comparable"]
+            and _rejects(comparison, verdicts, family)
+        )
+
+
+def _rejects(comparison: dict[str, Any], verdicts: Verdicts, family: int) -> bool:
+    alpha = verdicts.settings.alpha
+    if verdicts.settings.inference != "bayesian":
+        p_value = comparison["p_value_adjusted"]
+        return p_value is not None and p_value < alpha
+    bayes = comparison["bayes"]
+    return bayes is not None and min(bayes["chance_to_beat"], 1 - bayes["chance_to_beat"]) < alpha / family / 2

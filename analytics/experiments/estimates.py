@@ -3,34 +3,38 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from analytics.experiments.comparisons import ArmEstimate, Verdicts, compare
+from analytics.experiments.comparisons import ArmEstimate, compare
+from analytics.experiments.figures import Figure, figure_of
 from analytics.experiments.measures import ArmSums, CategoryMetric, Measures, NumberMetric, QuantileSums
 from analytics.experiments.metrics import QuantileMetric, RatioMetric
 from analytics.experiments.statistics import (
-    Estimate,
     Interval,
     Proportion,
     QuantileBounds,
     RatioSums,
-    critical_value,
     estimate_interval,
     estimate_quantile,
     estimate_ratio,
     quantile_bounds,
     wilson_interval,
 )
+from analytics.experiments.verdicts import Verdicts
 
 
 def ratio_entry(
     metric: RatioMetric, sums: Sequence[ArmSums], calls: Sequence[int], keys: Sequence[str], verdicts: Verdicts
 ) -> dict[str, Any]:
     """Return the entry of a ratio or a mean."""
-    counted = [(arm.sums, *_coverage(metric, arm, count)) for arm, count in zip(sums, calls, strict=True)]
-    arms = [_ratio_arm(*each, verdicts) for each in counted]
+    figure = figure_of(verdicts.settings, metric.name, metric.statistic, metric.estimand, metric.direction)
+    sessions = [arm.sums.sessions for arm in sums]
+    arms = [
+        _ratio_arm(arm.sums, *_coverage(metric, arm, calls[place]), figure, sessions, place, verdicts)
+        for place, arm in enumerate(sums)
+    ]
     return {
-        **_head(metric.name, metric.statistic, metric.estimand, metric.direction, metric.unit),
+        **_head(figure, metric.unit),
         "variants": [arm.to_json(key) for arm, key in zip(arms, keys, strict=True)],
-        "comparisons": compare(keys, arms, verdicts, method="delta_cluster"),
+        "comparisons": compare(keys, arms, figure, verdicts, method="delta_cluster"),
     }
 
 
@@ -39,18 +43,26 @@ def quantile_entries(
 ) -> Iterator[dict[str, Any]]:
     """Yield an entry a quantile."""
     by_arm = measures.quantile_sums(metric)
-    c = critical_value(verdicts.alpha)
-    bounds = [[quantile_bounds(found.sums, found.probability, c) for found in arm] for arm in by_arm]
+    figures = [
+        figure_of(verdicts.settings, metric.name, f"p{probability * 100:g}", "per_call", metric.direction)
+        for probability in metric.probabilities
+    ]
+    sessions = [arm[0].sums.sessions for arm in by_arm]
+    c = [[verdicts.arm_critical_value(figure, sessions, arm) for figure in figures] for arm in range(len(by_arm))]
+    bounds = [
+        [quantile_bounds(found.sums, found.probability, c[arm][place]) for place, found in enumerate(of_arm)]
+        for arm, of_arm in enumerate(by_arm)
+    ]
     ends = _ends(measures, metric, bounds)
-    for place, probability in enumerate(metric.probabilities):
+    for place, figure in enumerate(figures):
         arms = [
-            _quantile_arm(by_arm[arm][place], bounds[arm][place], ends[arm][place], calls[arm], c)
+            _quantile_arm(by_arm[arm][place], bounds[arm][place], ends[arm][place], calls[arm], c[arm][place])
             for arm in range(len(keys))
         ]
         yield {
-            **_head(metric.name, f"p{probability * 100:g}", "per_call", metric.direction, metric.unit),
+            **_head(figure, metric.unit),
             "variants": [arm.to_json(key) for arm, key in zip(arms, keys, strict=True)],
-            "comparisons": compare(keys, arms, verdicts, method="cluster_quantile"),
+            "comparisons": compare(keys, arms, figure, verdicts, method="cluster_quantile"),
         }
 
 
@@ -58,19 +70,22 @@ def number_entry(
     metric: NumberMetric, sessions: Sequence[int], keys: Sequence[str], verdicts: Verdicts
 ) -> dict[str, Any]:
     """Return the entry of a custom metric of numbers, or of booleans: the share of sessions that are true."""
-    arms = []
-    for index, count in enumerate(sessions):
-        sums = metric.sums.get(index, RatioSums.empty())
-        if metric.is_boolean:
-            arms.append(_proportion_arm(round(sums.x), sums.sessions, count, verdicts))
-        else:
-            arms.append(_ratio_arm(sums, sums.sessions, _share(sums.sessions, count), verdicts))
     statistic, unit = ("proportion", "ratio") if metric.is_boolean else ("mean", None)
+    figure = figure_of(verdicts.settings, metric.name, statistic, "per_session", "higher_is_better")
+    by_arm = [metric.sums.get(index, RatioSums.empty()) for index in range(len(keys))]
+    answered = [sums.sessions for sums in by_arm]
+    arms = []
+    for place, (sums, count) in enumerate(zip(by_arm, sessions, strict=True)):
+        if metric.is_boolean:
+            arms.append(_proportion_arm(round(sums.x), count, figure, answered, place, verdicts))
+        else:
+            coverage = _share(sums.sessions, count)
+            arms.append(_ratio_arm(sums, sums.sessions, coverage, figure, answered, place, verdicts))
     return {
-        **_head(metric.name, statistic, "per_session", "neutral", unit),
+        **_head(figure, unit),
         "custom": True,
         "variants": [arm.to_json(key) for arm, key in zip(arms, keys, strict=True)],
-        "comparisons": compare(keys, arms, verdicts, method="score" if metric.is_boolean else "delta_cluster"),
+        "comparisons": compare(keys, arms, figure, verdicts, method="score" if metric.is_boolean else "delta_cluster"),
     }
 
 
@@ -79,22 +94,33 @@ def category_entry(
 ) -> dict[str, Any]:
     """Return the entry of one value of a custom metric of text: the share of its sessions that gave it."""
     counts = [metric.counts.get(index, (0, 0)) for index in range(len(keys))]
+    figure = figure_of(verdicts.settings, metric.name, "proportion", "per_session", "neutral", metric.value)
+    answered = [trials for _, trials in counts]
     arms = [
-        _proportion_arm(given, answered, count, verdicts)
-        for (given, answered), count in zip(counts, sessions, strict=True)
+        _proportion_arm(given, count, figure, answered, place, verdicts)
+        for place, ((given, _), count) in enumerate(zip(counts, sessions, strict=True))
     ]
     return {
-        **_head(metric.name, "proportion", "per_session", "neutral", "ratio"),
+        **_head(figure, "ratio"),
         "custom": True,
         "category": metric.value,
         "variants": [arm.to_json(key) for arm, key in zip(arms, keys, strict=True)],
-        "comparisons": compare(keys, arms, verdicts, method="score"),
+        "comparisons": compare(keys, arms, figure, verdicts, method="score"),
     }
 
 
-def _ratio_arm(sums: RatioSums, observations: float, coverage: float | None, verdicts: Verdicts) -> ArmEstimate:
+def _ratio_arm(
+    sums: RatioSums,
+    observations: float,
+    coverage: float | None,
+    figure: Figure,
+    sessions: Sequence[int],
+    place: int,
+    verdicts: Verdicts,
+) -> ArmEstimate:
     estimate = estimate_ratio(sums)
-    interval = estimate_interval(estimate, _critical(estimate, verdicts))
+    c = verdicts.arm_critical_value(figure, sessions, place, estimate.degrees_of_freedom)
+    interval = estimate_interval(estimate, c)
     return ArmEstimate(estimate, interval, sums.sessions, observations, sums.effective_sessions, coverage=coverage)
 
 
@@ -129,10 +155,13 @@ def _quantile_arm(
     )
 
 
-def _proportion_arm(successes: int, trials: int, sessions: int, verdicts: Verdicts) -> ArmEstimate:
+def _proportion_arm(
+    successes: int, sessions: int, figure: Figure, answered: Sequence[int], place: int, verdicts: Verdicts
+) -> ArmEstimate:
+    trials = answered[place]
     proportion = Proportion(successes, trials)
     estimate = estimate_ratio(RatioSums.for_mean(trials, float(successes), float(successes)))
-    interval = wilson_interval(proportion, critical_value(verdicts.alpha))
+    interval = wilson_interval(proportion, verdicts.arm_critical_value(figure, answered, place))
     return ArmEstimate(
         estimate, interval, trials, trials, float(trials), coverage=_share(trials, sessions), proportion=proportion
     )
@@ -145,20 +174,16 @@ def _coverage(metric: RatioMetric, arm: ArmSums, calls: int) -> tuple[float, flo
     return arm.observations, _share(arm.observations, calls)
 
 
-def _critical(estimate: Estimate, verdicts: Verdicts) -> float:
-    return critical_value(verdicts.alpha, max(estimate.degrees_of_freedom, 1))
-
-
 def _share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _head(name: str, statistic: str, estimand: str, direction: str, unit: str | None) -> dict[str, Any]:
+def _head(figure: Figure, unit: str | None) -> dict[str, Any]:
     return {
-        "name": name,
-        "statistic": statistic,
-        "estimand": estimand,
-        "role": "secondary",
-        "direction": direction,
+        "name": figure.name,
+        "statistic": figure.statistic,
+        "estimand": figure.estimand,
+        "role": figure.role,
+        "direction": figure.direction,
         "unit": unit,
     }

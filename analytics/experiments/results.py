@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analytics.experiments.arms import Experiment
-from analytics.experiments.comparisons import Verdicts
+from analytics.experiments.comparisons import conclude
 from analytics.experiments.estimates import category_entry, number_entry, quantile_entries, ratio_entry
 from analytics.experiments.health import Health, health_of
 from analytics.experiments.measures import Measures, read_cohort
 from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
+from analytics.experiments.settings import Settings
+from analytics.experiments.verdicts import Verdicts
 from storage.engines.config_rows import ConfigRows
 from storage.engines.duckdb import DuckDBEngine
 
@@ -31,13 +33,16 @@ def results(
         health = health_of(experiment, cohort, measures.unexposed_sessions(), measures.dominance())
         sessions = [cohort.sessions(arm) for arm in range(len(experiment.arms))]
         calls = measures.calls()
-        entries = _metrics(experiment, measures, sessions, calls, Verdicts(ALPHA, health.allows_verdict), only)
+        verdicts = Verdicts(Settings(inference="fixed_horizon"), health.allows_verdict)
+        entries = list(_metrics(experiment, measures, sessions, calls, verdicts))
+        # Of all metrics, whichever are asked for: who picks one must not escape the correction for how many there are.
+        conclude(entries, verdicts)
         return {
             "experiment": _experiment(experiment, cohort.first_exposure),
             "settings": _settings(),
             "health": health.section,
             "variants": _variants(experiment, sessions, calls),
-            "metrics": list(entries),
+            "metrics": [entry for entry in entries if only is None or entry["name"] in only],
             "recommendation": _recommendation(health),
             "links": {"timeseries": None, "sessions": None},
         }
@@ -49,27 +54,20 @@ def _metrics(
     sessions: Sequence[int],
     calls: Sequence[int],
     verdicts: Verdicts,
-    only: frozenset[str] | None,
 ) -> Iterator[dict[str, Any]]:
     keys = [arm.key for arm in experiment.arms]
 
-    def wanted(name: str) -> bool:
-        return only is None or name in only
-
-    chosen = [metric for metric in METRICS if wanted(metric.name)]
-    sums = iter(measures.ratios([metric for metric in chosen if isinstance(metric, RatioMetric)]))
-    for metric in chosen:
+    sums = iter(measures.ratios([metric for metric in METRICS if isinstance(metric, RatioMetric)]))
+    for metric in METRICS:
         if isinstance(metric, QuantileMetric):
             yield from quantile_entries(metric, measures, calls, keys, verdicts)
         else:
             yield ratio_entry(metric, next(sums), calls, keys, verdicts)
     measures.keep_custom()
     for number in measures.number_metrics():
-        if wanted(number.name):
-            yield number_entry(number, sessions, keys, verdicts)
+        yield number_entry(number, sessions, keys, verdicts)
     for category in measures.category_metrics():
-        if wanted(category.name):
-            yield category_entry(category, sessions, keys, verdicts)
+        yield category_entry(category, sessions, keys, verdicts)
 
 
 def _experiment(experiment: Experiment, first_exposure: datetime | None) -> dict[str, Any]:
