@@ -1,5 +1,6 @@
 """``GET /experiments`` and ``GET /experiments/{key}/results``."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -8,8 +9,10 @@ from starlette.responses import Response
 from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.project import project
+from analytics.api.results_options import chosen
 from analytics.experiments.arms import experiment_of
 from analytics.experiments.kept_results import KeptResults
+from analytics.experiments.settings import Inference, Settings
 from analytics.rows import json_value
 from fallom.assignment import variant_keys
 from storage import sql
@@ -37,6 +40,7 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         key: str,
         caller: Annotated[str, Depends(project)],
         version: Annotated[int | None, Query(ge=1, description="A config version; the latest if absent.")] = None,
+        inference: Annotated[Inference | None, Query(description="Instead of the experiment's own inference.")] = None,
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
     ) -> Response:
         """Return the experiment's results as of now."""
@@ -49,8 +53,10 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
             raise ApiError(
                 404, "not_found", f"config {key!r} has versions 1 to {len(versions)}, not {version}", "version"
             )
-        only = frozenset(name.strip() for name in metrics.split(",")) if metrics else None
-        return json_answer(kept.results(caller, experiment, only=only))
+        settings = Settings()
+        if inference is not None:
+            settings = replace(settings, inference=inference)
+        return json_answer(chosen(kept.results(caller, experiment, settings), metrics))
 
     return routes
 

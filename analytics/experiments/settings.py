@@ -37,7 +37,10 @@ class MetricSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How an experiment is judged. ``n_star`` is the number of sessions at which the sequences are tightest."""
+    """How an experiment is judged. ``n_star`` is the number of sessions at which the sequences are tightest.
+
+    ``success`` names the custom metric that says whether a session succeeded; None: if it has calls, and none failed.
+    """
 
     control: str | None = None
     alpha: float = 0.05
@@ -45,6 +48,7 @@ class Settings:
     n_star: int = 5000
     power: float = 0.8
     metrics: tuple[MetricSettings, ...] = ()
+    success: str | None = None
     status: Literal["planned", "running", "ended"] = "running"
     hypothesis: str | None = None
     start: datetime | None = None

@@ -2,6 +2,7 @@
 SELECT
     cohort.number,
     cohort.arm,
+    cohort.epoch,
     duration_ns / 1e6 AS latency_ms,
     time_to_first_token_ns / 1e6 AS time_to_first_token_ms
 FROM spans

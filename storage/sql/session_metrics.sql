@@ -1,7 +1,9 @@
 -- The custom metrics of the sessions in the experiment: of each name, the latest value; the names of most sessions.
+-- Of several values of the same time the greatest, so that the order in which they came says nothing.
 SELECT
     session_id,
     arm,
+    epoch,
     name,
     latest.value_type AS value_type,
     latest.value_double AS value_double,
@@ -10,6 +12,7 @@ FROM (
     SELECT
         metrics.session_id,
         cohort.arm,
+        cohort.epoch,
         metrics.name,
         arg_max(
             {
@@ -17,7 +20,12 @@ FROM (
                 'value_double': metrics.value_double,
                 'value_string': metrics.value_string
             },
-            metrics.event_time
+            {
+                'at': metrics.event_time,
+                'value_type': metrics.value_type,
+                'value_double': metrics.value_double,
+                'value_string': metrics.value_string
+            }
         ) AS latest
     FROM metrics
     JOIN cohort USING (session_id)
@@ -31,5 +39,5 @@ FROM (
             ORDER BY count(DISTINCT session_id) DESC, metrics.name
             LIMIT $names_max
         )
-    GROUP BY metrics.session_id, cohort.arm, metrics.name
+    GROUP BY metrics.session_id, cohort.arm, cohort.epoch, metrics.name
 )

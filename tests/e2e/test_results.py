@@ -244,7 +244,9 @@ def test_a_choice_of_metrics_and_of_a_version_is_answered(
 ) -> None:
     whole = strict_results(results_server, KEY)
 
-    status, chosen = results_server.get(f"/experiments/{KEY}/results?metrics=latency_ms,score,nothing&version=1")
+    status, chosen = results_server.get(
+        f"/experiments/{KEY}/results?inference=fixed_horizon&metrics=latency_ms,score&version=1"
+    )
 
     assert status == 200
     assert {metric["name"] for metric in chosen["metrics"]} == {"latency_ms", "score"}
@@ -605,7 +607,7 @@ def close(value: Any) -> Any:
 
 def assert_figures(answer: dict[str, Any], arms: Sequence[Sequence[Session]], keys: Sequence[str]) -> None:
     """Compare each metric, each arm and each comparison of the answer with what numpy makes of the sessions."""
-    figures = [figures_of(sessions) for sessions in arms]
+    figures = [figures_of(sessions, arms) for sessions in arms]
     answered = answered_figures(answer)
     every = set().union(*figures)
     assert answered.keys() == every
@@ -656,8 +658,8 @@ def define_models(server: ServerProcess, key: str, models: list[str]) -> None:
 
 
 def strict_results(server: ServerProcess, key: str) -> dict[str, Any]:
-    """Return the results, which must be JSON in the strict sense: no NaN, no Infinity."""
-    status, _, body = server.request("GET", f"/experiments/{key}/results")
+    """Return the results for one look, which must be JSON in the strict sense: no NaN, no Infinity."""
+    status, _, body = server.request("GET", f"/experiments/{key}/results?inference=fixed_horizon")
     assert status == 200, body
     answer: dict[str, Any] = json.loads(body, parse_constant=refuse)
     return answer
