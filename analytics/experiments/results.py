@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analytics.experiments.arms import Experiment
-from analytics.experiments.comparisons import conclude
+from analytics.experiments.corrections import conclude
 from analytics.experiments.estimates import category_entry, number_entry, quantile_entries, ratio_entry
 from analytics.experiments.health import Health, health_of
 from analytics.experiments.measures import Measures, read_cohort
