@@ -1,13 +1,13 @@
 """Comparisons as the results' JSON has them: a treatment against the control, by the session as the unit.
 
 ``c``, the multiplier of a standard error, is that of a confidence sequence, or Student's for one look at a planned end
-(``Settings.inference``), and is one for the arms' intervals, the difference's and the lift's. ``compare`` judges each
-comparison for itself; ``conclude`` then corrects for how many there are.
+(``Settings.inference``), and is one for the arms' intervals, the difference's and the lift's. Each comparison is judged
+for itself here; ``corrections.conclude`` then corrects for how many there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,18 +20,19 @@ from analytics.experiments.statistics import (
     Posterior,
     Prior,
     Proportion,
-    benjamini_hochberg,
-    bonferroni,
+    RatioSums,
     days_remaining,
     difference_interval,
+    epoch_weights,
     estimate_difference,
     estimate_lift,
+    estimate_stratified_ratio,
     minimum_detectable_lift,
     non_inferiority,
     posterior_of_lift,
-    score_difference,
-    score_interval,
     sessions_needed,
+    stratified_score_difference,
+    stratified_score_interval,
     student_one_sided,
 )
 from analytics.experiments.verdicts import Past, Verdicts
@@ -50,7 +51,8 @@ class ArmEstimate:
     """One arm's figure with its interval, and what it rests on.
 
     ``interval`` where the estimate's own is not value ± c·SE; ``coverage`` is the share of the observations that
-    could have been made.
+    could have been made. ``epochs`` are the figure's sums by weight epoch, where it is a ratio of these: a comparison
+    then combines the epochs that both of its arms are in.
     """
 
     estimate: Estimate
@@ -61,6 +63,7 @@ class ArmEstimate:
     effective_observations: float | None = None
     coverage: float | None = None
     proportion: Proportion | None = None
+    epochs: tuple[RatioSums, ...] = ()
 
     def to_json(self, key: str) -> dict[str, Any]:
         """Return the arm's entry in a metric."""
@@ -94,21 +97,6 @@ def compare(
     ]
 
 
-def conclude(entries: Sequence[dict[str, Any]], verdicts: Verdicts) -> None:
-    """Correct the comparisons of all entries for their number, in place: adjusted p-values, and what is significant.
-
-    Primary figures by Bonferroni, secondary ones by Benjamini–Hochberg over all their comparisons, guardrails not at
-    all: a warning too many costs less than one too few.
-    """
-    primary = list(_of_role(entries, "primary"))
-    family = max([len(primary), *(len(entry["comparisons"]) * verdicts.primaries for entry, _ in primary)])
-    _set(primary, bonferroni(_p_values(primary), family), verdicts, family)
-    secondary = list(_of_role(entries, "secondary"))
-    _set(secondary, benjamini_hochberg(_p_values(secondary)), verdicts, 1)
-    guardrails = list(_of_role(entries, "guardrail"))
-    _set(guardrails, _p_values(guardrails), verdicts, 1)
-
-
 def interval_json(interval: Interval | None) -> list[float] | None:
     """Return an interval as the JSON has it."""
     return None if interval is None else [interval.lower, interval.upper]
@@ -132,18 +120,49 @@ class _Effect:
     spread: Difference
     interval: Interval | None
     lift: Lift
+    epochs_left_out: int
 
 
 def _effect(figure: Figure, verdicts: Verdicts, arms: int, control: ArmEstimate, arm: ArmEstimate) -> _Effect:
-    sessions = control.sessions + arm.sessions
-    spread = estimate_difference(control.estimate, arm.estimate)
+    weights = epoch_weights([[sums.sessions for sums in each.epochs] for each in (control, arm)])
+    first, second = (
+        estimate_stratified_ratio(each.epochs, weights) if len(each.epochs) > 1 else each.estimate
+        for each in (control, arm)
+    )
+    sessions = sum(_sessions(each, weights) for each in (control, arm))
+    spread = estimate_difference(first, second)
     c = verdicts.critical_value(figure, arms, sessions, spread.degrees_of_freedom)
-    lift = estimate_lift(control.estimate, arm.estimate, c)
+    lift = estimate_lift(first, second, c)
     difference, interval = spread, difference_interval(spread, c)
     if control.proportion is not None and arm.proportion is not None:
-        difference = score_difference(control.proportion, arm.proportion)
-        interval = score_interval(control.proportion, arm.proportion, verdicts.critical_value(figure, arms, sessions))
-    return _Effect(figure, verdicts, arms, sessions, control.estimate, arm.estimate, difference, spread, interval, lift)
+        rates, shares = _rates(control, arm, weights)
+        difference = stratified_score_difference(rates, shares)
+        interval = stratified_score_interval(rates, shares, verdicts.critical_value(figure, arms, sessions))
+    left_out = sum(weight == 0 for weight in weights) if len(weights) > 1 else 0
+    return _Effect(figure, verdicts, arms, sessions, first, second, difference, spread, interval, lift, left_out)
+
+
+def _sessions(arm: ArmEstimate, weights: Sequence[float]) -> int:
+    if len(arm.epochs) < 2:
+        return arm.sessions
+    return sum(sums.sessions for sums, weight in zip(arm.epochs, weights, strict=True) if weight > 0)
+
+
+def _rates(
+    control: ArmEstimate, arm: ArmEstimate, weights: Sequence[float]
+) -> tuple[list[tuple[Proportion, Proportion]], Sequence[float]]:
+    """Return the shares of sessions by epoch, and the epochs' weights; without epochs, all as one."""
+    if len(weights) > 1:
+        return [
+            (_rate(first), _rate(second)) for first, second in zip(control.epochs, arm.epochs, strict=True)
+        ], weights
+    has_trials = control.sessions > 0 and arm.sessions > 0
+    pairs = [(control.proportion, arm.proportion)] if control.proportion and arm.proportion and has_trials else []
+    return pairs, [1.0] * len(pairs)
+
+
+def _rate(sums: RatioSums) -> Proportion:
+    return Proportion(round(sums.x), sums.sessions)
 
 
 def _comparison(
@@ -172,6 +191,7 @@ def _comparison(
         "non_inferiority": _non_inferiority(effect),
         "mde": mde,
         "days_remaining": _days_remaining(effect, mde),
+        "epochs_left_out": effect.epochs_left_out,
         "method": method,
     }
 
@@ -242,39 +262,3 @@ def _days_remaining(effect: _Effect, mde: float | None) -> float | None:
         power=effect.verdicts.settings.power,
     )
     return days_remaining(effect.sessions, needed, traffic.sessions_per_day * effect.sessions / traffic.sessions)
-
-
-def _of_role(entries: Sequence[dict[str, Any]], role: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    for entry in entries:
-        if entry["role"] == role:
-            yield from ((entry, comparison) for comparison in entry["comparisons"])
-
-
-def _p_values(found: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[float | None]:
-    return [comparison["p_value"] for _, comparison in found]
-
-
-def _set(
-    found: Sequence[tuple[dict[str, Any], dict[str, Any]]],
-    adjusted: Sequence[float | None],
-    verdicts: Verdicts,
-    family: int,
-) -> None:
-    for (entry, comparison), p_value in zip(found, adjusted, strict=True):
-        comparison["p_value_adjusted"] = p_value
-        comparison["significant"] = (
-            verdicts.allowed
-            and entry["direction"] != "neutral"
-            and comparison["enough_data"]
-            and comparison["coverage_comparable"]
-            and _rejects(comparison, verdicts, family)
-        )
-
-
-def _rejects(comparison: dict[str, Any], verdicts: Verdicts, family: int) -> bool:
-    alpha = verdicts.settings.alpha
-    if verdicts.settings.inference != "bayesian":
-        p_value = comparison["p_value_adjusted"]
-        return p_value is not None and p_value < alpha
-    bayes = comparison["bayes"]
-    return bayes is not None and min(bayes["chance_to_beat"], 1 - bayes["chance_to_beat"]) < alpha / family / 2

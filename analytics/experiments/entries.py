@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from analytics.experiments.call_quantiles import CallQuantiles
-from analytics.experiments.comparisons import conclude
+from analytics.experiments.corrections import conclude
 from analytics.experiments.custom_metrics import CustomMetrics
 from analytics.experiments.estimates import (
     custom_entries,

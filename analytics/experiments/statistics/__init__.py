@@ -22,6 +22,7 @@ from analytics.experiments.statistics.comparison import (
     estimate_difference,
     estimate_lift,
 )
+from analytics.experiments.statistics.cuped import Adjustment, CovariateSums, adjust_by_covariate
 from analytics.experiments.statistics.estimate import Estimate, Interval, Status, estimate_interval
 from analytics.experiments.statistics.multiplicity import benjamini_hochberg, bonferroni, holm
 from analytics.experiments.statistics.non_inferiority import NonInferiority, non_inferiority, student_one_sided
@@ -48,12 +49,23 @@ from analytics.experiments.statistics.srm import (
     sequential_p_value,
     stratified_chi_square,
 )
+from analytics.experiments.statistics.stratified import (
+    arm_weights,
+    epoch_weights,
+    estimate_stratified_ratio,
+    stratified_effective_sessions,
+    stratified_quantile_bounds,
+    stratified_score_difference,
+    stratified_score_interval,
+)
 from analytics.experiments.statistics.student import critical_value, two_sided_p_value
 from analytics.experiments.statistics.sums import RatioSums
 
 __all__ = [
+    "Adjustment",
     "Chances",
     "ConfidenceSequence",
+    "CovariateSums",
     "Difference",
     "Estimate",
     "Interval",
@@ -66,6 +78,8 @@ __all__ = [
     "RatioSums",
     "SampleRatioTest",
     "Status",
+    "adjust_by_covariate",
+    "arm_weights",
     "benjamini_hochberg",
     "bonferroni",
     "chances_of",
@@ -73,12 +87,14 @@ __all__ = [
     "critical_value",
     "days_remaining",
     "difference_interval",
+    "epoch_weights",
     "estimate_difference",
     "estimate_interval",
     "estimate_lift",
     "estimate_quantile",
     "estimate_ratio",
     "estimate_ratio_small_sample",
+    "estimate_stratified_ratio",
     "holm",
     "lift_standard_error",
     "log_bayes_factor",
@@ -93,6 +109,10 @@ __all__ = [
     "sequential_p_value",
     "sessions_needed",
     "stratified_chi_square",
+    "stratified_effective_sessions",
+    "stratified_quantile_bounds",
+    "stratified_score_difference",
+    "stratified_score_interval",
     "student_one_sided",
     "two_sided_p_value",
     "wilson_interval",

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.experiments.statistics.estimate import Estimate, finite
-from analytics.experiments.statistics.sums import RatioSums
+from analytics.experiments.statistics.sums import RatioSums, is_rounding
 
 
 def estimate_ratio(sums: RatioSums) -> Estimate:
@@ -74,5 +74,4 @@ def _residual_sum_of_squares(sums: RatioSums) -> Fraction:
     value = x / n
     residual = xx - 2 * value * xn + value * value * nn
     magnitude = xx + 2 * abs(value * xn) + value * value * nn
-    rounding = sums.sessions * Fraction(sys.float_info.epsilon) * magnitude
-    return residual if residual > rounding else Fraction(0)
+    return Fraction(0) if is_rounding(residual, magnitude, sums.sessions) else residual
