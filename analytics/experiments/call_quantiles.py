@@ -12,7 +12,6 @@ from analytics.experiments.measures import Measures
 from analytics.experiments.metrics import QuantileMetric
 from analytics.experiments.statistics import RatioSums
 from analytics.experiments.sums import ArmSums, nothing_known, ratio_sums
-from storage import sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class CallQuantiles:
 
     def _keep_calls(self) -> None:
         if not self._has_calls:
-            self._session.keep("calls", sql.load("calls"), {"config_key": self._measures.config_key})
+            self._session.keep("calls", *self._measures.of_experiment("calls"))
             self._has_calls = True
 
 

@@ -40,7 +40,7 @@ class CustomMetrics:
         self._measures = measures
         self._session = measures.session
         self._missing_is_zero = {metric.name for metric in declared if metric.missing == "zero"}
-        parameters = {"config_key": measures.config_key, "names_max": CUSTOM_METRICS_MAX}
+        parameters = {**measures.metrics_of_experiment, "names_max": CUSTOM_METRICS_MAX}
         self._session.keep("session_metrics", sql.load("session_metrics"), parameters)
         self._session.add("declared", _declared(declared))
 

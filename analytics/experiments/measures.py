@@ -7,12 +7,8 @@ the epoch of those that count. ``call_quantiles.py`` and ``custom_metrics.py`` a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from analytics.experiments.arms import Experiment
-from analytics.experiments.assignments import hash_salt
-from analytics.experiments.cohorts import Cohort, cohort_of
+from analytics.experiments.cohorts import Cohort
 from analytics.experiments.fallbacks import keep_fallbacks
 from analytics.experiments.metrics import RatioMetric
 from analytics.experiments.sums import ArmSums, Expressions, SumColumns
@@ -28,24 +24,6 @@ class Dominance:
     effective_sessions: float | None
 
 
-def read_exposures(session: QuerySession, experiment: Experiment) -> pa.Table:
-    """Return the distinct exposures of an experiment, as ``cohorts.EXPOSURE_ROWS``."""
-    parameters = {
-        "config_key": experiment.key,
-        "needs_customers": experiment.needs_customers,
-        "salt": hash_salt(experiment.by_chance),
-    }
-    return session.query(sql.load("exposures"), parameters)
-
-
-def read_cohort(session: QuerySession, experiment: Experiment) -> Cohort:
-    """Label the experiment's sessions."""
-    customers = None
-    if experiment.needs_customers:
-        customers = session.query(sql.load("session_customers"), {"config_key": experiment.key})
-    return cohort_of(experiment, read_exposures(session, experiment), customers)
-
-
 class Measures:
     """The measures of one experiment's randomised sessions over one session.
 
@@ -56,14 +34,23 @@ class Measures:
         self, session: QuerySession, experiment: Experiment, cohort: Cohort, success: str | None = None
     ) -> None:
         self.session = session
-        self.config_key = experiment.key
+        self.experiment = experiment
         self.arms = range(len(experiment.arms))
-        session.add("cohort", _cohort_table(cohort))
-        session.keep("config_totals", sql.load("config_totals"), {"config_key": experiment.key})
+        session.add("cohort", cohort.to_table())
+        session.keep("config_totals", *self.of_experiment("config_totals"))
         keep_fallbacks(session, experiment)
-        session.keep("successes", sql.load("successes"), {"config_key": experiment.key, "name": success})
+        session.keep("successes", sql.load("successes"), {**self.metrics_of_experiment, "name": success})
         session.keep("session_totals", sql.load("session_totals"), {"success_is_declared": success is not None})
         self.by_epoch = self._sessions()
+
+    def of_experiment(self, name: str) -> tuple[str, dict[str, object]]:
+        """Return a statement over the rows of the experiment, with its parameters."""
+        return sql.load(name).format(column=self.experiment.column), {"key": self.experiment.key}
+
+    @property
+    def metrics_of_experiment(self) -> dict[str, object]:
+        """Return the parameter that tells whose custom metrics count: of a prompt test, those of any config."""
+        return {"config_key": self.experiment.key if self.experiment.column == "config_key" else None}
 
     @property
     def epochs(self) -> list[int]:
@@ -130,13 +117,3 @@ def capped(metric: RatioMetric, cap: float) -> RatioMetric:
     # As text, so that the number is the float itself: a literal would be a DECIMAL.
     cut = f"least({metric.numerator}, CAST('{cap!r}' AS DOUBLE)) * {metric.known or 1}"
     return replace(metric, numerator=cut, statistic="capped_mean", is_whole=False)
-
-
-def _cohort_table(cohort: Cohort) -> pa.Table:
-    """Return the sessions with their arm, their epoch and their first exposure."""
-    table = cohort.to_table()
-    if "epoch" not in table.column_names:
-        table = table.append_column("epoch", pc.if_else(table["arm"].is_valid(), pa.scalar(0, pa.int32()), None))
-    if "exposed_at" not in table.column_names:
-        table = table.append_column("exposed_at", cohort.exposed_at)
-    return table

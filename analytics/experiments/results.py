@@ -6,9 +6,10 @@ from typing import Any
 from urllib.parse import quote
 
 from analytics.experiments.arms import Experiment
+from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.entries import Entries
 from analytics.experiments.health import Health, health_of
-from analytics.experiments.measures import Measures, read_cohort
+from analytics.experiments.measures import Measures
 from analytics.experiments.settings import Settings
 from analytics.experiments.traffic import traffic_of
 from analytics.experiments.verdicts import Verdicts
@@ -31,7 +32,7 @@ def results(
     All metrics are there, since how many comparisons are made is part of what each of them says.
     """
     with engine.session(project, rows or engine.config_rows(project, experiment.key)) as session:
-        cohort = read_cohort(session, experiment)
+        cohort = read_cohort(session, experiment, settings)
         measures = Measures(session, experiment, cohort, settings.success)
         health = health_of(experiment, cohort, measures.unexposed_sessions(), measures.dominance())
         keys, calls = [arm.key for arm in experiment.arms], measures.calls()
@@ -60,7 +61,7 @@ def _experiment(
         "started_at": (settings.start or first_exposure or experiment.started_at).isoformat(),
         "as_of": datetime.now(UTC).isoformat(),
         "config_version": experiment.version,
-        "config_versions": sorted(experiment.epoch),
+        "config_versions": sorted(experiment.versions),
     }
 
 

@@ -7,4 +7,4 @@ SELECT
     time_to_first_token_ns / 1e6 AS time_to_first_token_ms
 FROM spans
 JOIN cohort USING (session_id)
-WHERE config_key = $config_key AND is_inference AND cohort.arm IS NOT NULL
+WHERE {column} = $key AND is_inference AND cohort.arm IS NOT NULL

@@ -29,12 +29,12 @@ FROM (
         ) AS latest
     FROM metrics
     JOIN cohort USING (session_id)
-    WHERE metrics.config_key = $config_key AND cohort.arm IS NOT NULL
+    WHERE ($config_key IS NULL OR metrics.config_key = $config_key) AND cohort.arm IS NOT NULL
         AND metrics.name IN (
             SELECT metrics.name
             FROM metrics
             JOIN cohort USING (session_id)
-            WHERE metrics.config_key = $config_key AND cohort.arm IS NOT NULL
+            WHERE ($config_key IS NULL OR metrics.config_key = $config_key) AND cohort.arm IS NOT NULL
             GROUP BY metrics.name
             ORDER BY count(DISTINCT session_id) DESC, metrics.name
             LIMIT $names_max

@@ -25,11 +25,11 @@ SELECT
     -- A session of which one call's cost is unknown has no known cost: to add up the rest would make it look cheap.
     coalesce(is_cost_known, true)::INTEGER::DOUBLE AS cost_known,
     CASE WHEN coalesce(is_cost_known, true) THEN coalesce(cost_sum, 0) ELSE 0 END AS known_cost_sum,
-    fallbacks.session_id IS NOT NULL AS has_fallback,
+    fallbacks.number IS NOT NULL AS has_fallback,
     CASE WHEN $success_is_declared THEN successes.session_id IS NOT NULL ELSE calls > 0 AND errors = 0 END IS TRUE
         AS is_successful
 FROM cohort
 LEFT JOIN config_totals USING (session_id)
-LEFT JOIN fallbacks USING (session_id)
+LEFT JOIN fallbacks USING (number)
 LEFT JOIN successes USING (session_id)
 WHERE cohort.arm IS NOT NULL
