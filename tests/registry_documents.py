@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.api.registry import template_variables
+from schemas.api.prompt import template_variables
 
 names = st.text(string.ascii_letters + string.digits + "-_.:/é日 ", min_size=1, max_size=12).filter(
     lambda name: name == name.strip()
