@@ -10,17 +10,25 @@ import pyarrow as pa
 
 from analytics.experiments.measures import Measures
 from analytics.experiments.metrics import QuantileMetric
-from analytics.experiments.statistics import RatioSums
+from analytics.experiments.statistics import RatioSums, arm_weights
 from analytics.experiments.sums import ArmSums, nothing_known, ratio_sums
+from storage import sql
+
+_CALL_WEIGHTS = pa.schema([("arm", pa.int32()), ("epoch", pa.int32()), ("weight", pa.float64())])
+_WANTED = pa.schema([("arm", pa.int32()), ("place", pa.int32()), ("probability", pa.float64())])
 
 
 @dataclass(frozen=True, slots=True)
 class QuantileSums:
-    """A quantile in one arm, None where it has no call, and the sums over sessions of x = calls at or below it."""
+    """A quantile in one arm, None where it has no call, and the sums over sessions of x = calls at or below it.
+
+    ``weights`` are those of the arm's epochs.
+    """
 
     probability: float
     value: float | None
     arm: ArmSums
+    weights: Sequence[float]
 
 
 class CallQuantiles:
@@ -33,11 +41,13 @@ class CallQuantiles:
         self._calls = calls
         self._has_calls = False
 
-    def values(self, column: str, probabilities: Sequence[Sequence[float]]) -> list[list[float | None]]:
+    def values(self, column: str, probabilities: Sequence[Sequence[float]], control: int) -> list[list[float | None]]:
         """Return by arm the inverted CDF of a column of calls at the arm's probabilities; None where it has no call."""
         if not any(probabilities):
             return [[] for _ in self._arms]
         self._keep_calls()
+        if self._measures.epochs > 1:
+            return self._weighted_values(column, probabilities, control)
         lists = [
             f"quantile_disc({column}, [{', '.join(repr(float(each)) for each in wanted)}]) FILTER (arm = {arm})"
             if wanted
@@ -51,20 +61,46 @@ class CallQuantiles:
             for values, wanted in zip(found, probabilities, strict=True)
         ]
 
-    def sums(self, metric: QuantileMetric) -> list[list[QuantileSums]]:
+    def sums(self, metric: QuantileMetric, control: int) -> list[list[QuantileSums]]:
         """Return by arm, for each probability of the metric, the quantile and the sums at it.
 
         They are over all sessions of the arm: x = calls at or below the quantile, n = calls.
         """
-        values = self.values(metric.column, [metric.probabilities] * len(self._arms))
+        values = self.values(metric.column, [metric.probabilities] * len(self._arms), control)
         rows = self._counts(metric, values)
+        weights = self._weights(control)
         return [
             [
-                QuantileSums(probability, values[arm][place], self._arm(rows, arm, place))
+                QuantileSums(probability, values[arm][place], self._arm(rows, arm, place), weights[arm])
                 for place, probability in enumerate(metric.probabilities)
             ]
             for arm in self._arms
         ]
+
+    def _weights(self, control: int) -> list[list[float]]:
+        return arm_weights(self._measures.by_epoch, control)
+
+    def _weighted_values(
+        self, column: str, probabilities: Sequence[Sequence[float]], control: int
+    ) -> list[list[float | None]]:
+        """Return likewise the inverted CDF in which each call weighs w/K of its epoch."""
+        weights, sessions = self._weights(control), self._measures.by_epoch
+        rows = [
+            {"arm": arm, "epoch": epoch, "weight": weight / sessions[arm][epoch]}
+            for arm in self._arms
+            for epoch, weight in enumerate(weights[arm])
+            if weight > 0 and sessions[arm][epoch]
+        ]
+        wanted = [
+            {"arm": arm, "place": place, "probability": probability}
+            for arm in self._arms
+            for place, probability in enumerate(probabilities[arm])
+        ]
+        self._session.add("call_weights", pa.Table.from_pylist(rows, _CALL_WEIGHTS))
+        self._session.add("wanted_quantiles", pa.Table.from_pylist(wanted, _WANTED))
+        statement = sql.load("weighted_quantiles").format(column=column)
+        found = {(row["arm"], row["place"]): row["value"] for row in self._session.query(statement).to_pylist()}
+        return [[found.get((arm, place)) for place in range(len(probabilities[arm]))] for arm in self._arms]
 
     def _counts(
         self, metric: QuantileMetric, values: Sequence[Sequence[float | None]]
@@ -86,11 +122,11 @@ class CallQuantiles:
         return {(row["arm"], row["epoch"]): row for row in rows.to_pylist()}
 
     def _arm(self, rows: Mapping[tuple[int, int], dict[str, Any]], arm: int, place: int) -> ArmSums:
-        sums = {
-            epoch: _sums(rows.get((arm, epoch)), sessions, place)
-            for epoch, sessions in self._measures.by_epoch[arm].items()
-        }
-        return ArmSums(sums, sum(each.n for each in sums.values()), float(self._calls[arm]))
+        epochs = tuple(
+            _sums(rows.get((arm, epoch)), sessions, place)
+            for epoch, sessions in enumerate(self._measures.by_epoch[arm])
+        )
+        return ArmSums(epochs, sum(sums.n for sums in epochs), float(self._calls[arm]))
 
     def _keep_calls(self) -> None:
         if not self._has_calls:

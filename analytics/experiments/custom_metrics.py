@@ -80,22 +80,20 @@ class CustomMetrics:
     def arms(self, metric: CustomMetric) -> list[ArmSums]:
         """Return the metric's sums by arm."""
         return [
-            ArmSums(found, sum(each.sessions for each in found.values()), self._measures.sessions[arm])
+            ArmSums(epochs, sum(sums.sessions for sums in epochs), self._measures.sessions[arm])
             for arm in self._measures.arms
-            for found in [{epoch: sums for (of, epoch), sums in sorted(metric.sums.items()) if of == arm}]
+            for epochs in [
+                tuple(metric.sums.get((arm, epoch), RatioSums.empty()) for epoch in range(self._measures.epochs))
+            ]
         ]
 
     def responses(self, metric: CustomMetric) -> list[ArmSums]:
         """Return by arm the sums of the share of sessions that gave any value."""
         arms: list[ArmSums] = []
         for arm, sessions in enumerate(self._measures.by_epoch):
-            sums = {
-                epoch: RatioSums.for_mean(count, float(given), float(given))
-                for epoch, count in sessions.items()
-                for given in [metric.answered.get((arm, epoch), 0)]
-            }
-            count = sum(sessions.values())
-            arms.append(ArmSums(sums, count, count))
+            given = [float(metric.answered.get((arm, epoch), 0)) for epoch in range(self._measures.epochs)]
+            epochs = tuple(RatioSums.for_mean(count, *[yes] * 2) for count, yes in zip(sessions, given, strict=True))
+            arms.append(ArmSums(epochs, sum(sessions), sum(sessions)))
         return arms
 
     def _filled(self, metric: CustomMetric) -> CustomMetric:
@@ -110,7 +108,7 @@ class CustomMetrics:
         return [
             ((arm, epoch), sessions)
             for arm, by_epoch in enumerate(self._measures.by_epoch)
-            for epoch, sessions in by_epoch.items()
+            for epoch, sessions in enumerate(by_epoch)
         ]
 
 

@@ -14,11 +14,12 @@ from analytics.experiments.statistics import (
     Interval,
     Proportion,
     QuantileBounds,
-    RatioSums,
+    arm_weights,
     estimate_interval,
     estimate_quantile,
-    estimate_ratio,
-    quantile_bounds,
+    estimate_stratified_ratio,
+    stratified_effective_sessions,
+    stratified_quantile_bounds,
     wilson_interval,
 )
 from analytics.experiments.sums import ArmSums
@@ -68,15 +69,18 @@ def quantile_entries(
     metric: QuantileMetric, quantiles: CallQuantiles, keys: Sequence[str], verdicts: Verdicts
 ) -> Iterator[dict[str, Any]]:
     """Yield an entry a quantile."""
-    by_arm = quantiles.sums(metric)
+    by_arm = quantiles.sums(metric, verdicts.control)
     figures = quantile_figures(metric, verdicts.settings)
-    sessions = [of_arm[0].arm.sums.sessions for of_arm in by_arm]
+    sessions = [of_arm[0].arm.sessions for of_arm in by_arm]
     c = [[verdicts.arm_critical_value(figure, sessions, arm) for figure in figures] for arm in range(len(keys))]
     bounds = [
-        [quantile_bounds(found.arm.sums, found.probability, c[arm][place]) for place, found in enumerate(of_arm)]
+        [
+            stratified_quantile_bounds(found.arm.epochs, found.weights, found.probability, c[arm][place])
+            for place, found in enumerate(of_arm)
+        ]
         for arm, of_arm in enumerate(by_arm)
     ]
-    ends = _ends(quantiles, metric, bounds)
+    ends = _ends(quantiles, metric, bounds, verdicts.control)
     for place, figure in enumerate(figures):
         arms = [
             _quantile_arm(by_arm[arm][place], bounds[arm][place], ends[arm][place], c[arm][place])
@@ -123,8 +127,9 @@ def entry_of_sums(
 ) -> dict[str, Any]:
     """Return the entry of a figure that sums tell: by the score test where it is a share of sessions."""
     estimate, method = (_proportion_arm, "score") if figure.statistic == "proportion" else (_ratio_arm, "delta_cluster")
-    sessions = [arm.sums.sessions for arm in arms]
-    made = [estimate(figure, arm, sessions, place, verdicts) for place, arm in enumerate(arms)]
+    sessions = [arm.sessions for arm in arms]
+    weights = arm_weights([[sums.sessions for sums in arm.epochs] for arm in arms], verdicts.control)
+    made = [estimate(figure, arm, weights[place], sessions, place, verdicts) for place, arm in enumerate(arms)]
     return entry(figure, unit, made, keys, verdicts, method=method, **more)
 
 
@@ -152,41 +157,48 @@ def entry(
     }
 
 
-def _ratio_arm(figure: Figure, arm: ArmSums, sessions: Sequence[int], place: int, verdicts: Verdicts) -> ArmEstimate:
-    sums = arm.sums
-    estimate = estimate_ratio(sums)
+def _ratio_arm(
+    figure: Figure, arm: ArmSums, weights: Sequence[float], sessions: Sequence[int], place: int, verdicts: Verdicts
+) -> ArmEstimate:
+    estimate = estimate_stratified_ratio(arm.epochs, weights)
     c = verdicts.arm_critical_value(figure, sessions, place, estimate.degrees_of_freedom)
-    interval = estimate_interval(estimate, c)
     return ArmEstimate(
-        estimate, interval, sums.sessions, arm.observations, sums.effective_sessions, coverage=arm.coverage
+        estimate,
+        estimate_interval(estimate, c),
+        arm.sessions,
+        arm.observations,
+        stratified_effective_sessions(arm.epochs, weights),
+        coverage=arm.coverage,
+        epochs=arm.epochs,
     )
 
 
 def _proportion_arm(
-    figure: Figure, arm: ArmSums, sessions: Sequence[int], place: int, verdicts: Verdicts
+    figure: Figure, arm: ArmSums, weights: Sequence[float], sessions: Sequence[int], place: int, verdicts: Verdicts
 ) -> ArmEstimate:
-    proportion = Proportion(round(arm.sums.x), arm.sums.sessions)
-    interval = wilson_interval(proportion, verdicts.arm_critical_value(figure, sessions, place))
-    estimate = estimate_ratio(
-        RatioSums.for_mean(proportion.trials, float(proportion.successes), float(proportion.successes))
-    )
+    proportion = Proportion(round(sum(sums.x for sums in arm.epochs)), arm.sessions)
+    estimate = estimate_stratified_ratio(arm.epochs, weights)
+    c = verdicts.arm_critical_value(figure, sessions, place)
+    # Over epochs the share is a weighted mean, of which Wilson's interval knows nothing.
+    is_one = len(arm.epochs) == 1
     return ArmEstimate(
         estimate,
-        interval,
+        wilson_interval(proportion, c) if is_one else estimate_interval(estimate, c),
         proportion.trials,
         proportion.trials,
-        float(proportion.trials),
+        stratified_effective_sessions(arm.epochs, weights) if proportion.trials else 0.0,
         coverage=arm.coverage,
         proportion=proportion,
+        epochs=arm.epochs,
     )
 
 
 def _ends(
-    quantiles: CallQuantiles, metric: QuantileMetric, bounds: Sequence[Sequence[QuantileBounds]]
+    quantiles: CallQuantiles, metric: QuantileMetric, bounds: Sequence[Sequence[QuantileBounds]], control: int
 ) -> list[list[Interval | None]]:
     """Return by arm and probability the ends of the quantile's interval, all looked up at once."""
     wanted = [[end for bound in arm for end in (bound.lower, bound.upper) if end is not None] for arm in bounds]
-    found = [iter(values) for values in quantiles.values(metric.column, wanted)]
+    found = [iter(values) for values in quantiles.values(metric.column, wanted, control)]
     return [
         [None if bound.lower is None else _interval(next(values), next(values)) for bound in arm]
         for arm, values in zip(bounds, found, strict=True)
@@ -199,13 +211,12 @@ def _interval(lower: float | None, upper: float | None) -> Interval | None:
 
 def _quantile_arm(found: QuantileSums, bounds: QuantileBounds, interval: Interval | None, c: float) -> ArmEstimate:
     lower, upper = (interval.lower, interval.upper) if interval else (None, None)
-    sums = found.arm.sums
     return ArmEstimate(
         estimate_quantile(found.value, lower, upper, c),
         interval,
-        sums.sessions,
+        found.arm.sessions,
         found.arm.observations,
-        sums.effective_sessions,
+        stratified_effective_sessions(found.arm.epochs, found.weights),
         effective_observations=bounds.effective_observations,
         coverage=found.arm.coverage,
     )

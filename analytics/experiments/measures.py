@@ -4,7 +4,7 @@ All statements of one result run over one session, in which the exposed sessions
 the epoch of those that count. ``call_quantiles.py`` and ``custom_metrics.py`` ask for the rest over the same session.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from analytics.experiments.arms import Experiment
@@ -36,6 +36,7 @@ class Measures:
         self.session = session
         self.experiment = experiment
         self.arms = range(len(experiment.arms))
+        self.epochs = len(experiment.epochs)
         session.add("cohort", cohort.to_table())
         session.keep("config_totals", *self.of_experiment("config_totals"))
         keep_fallbacks(session, experiment)
@@ -53,14 +54,9 @@ class Measures:
         return {"config_key": self.experiment.key if self.experiment.column == "config_key" else None}
 
     @property
-    def epochs(self) -> list[int]:
-        """Return the weight epochs in which sessions count, in order."""
-        return sorted({epoch for arm in self.by_epoch for epoch in arm}) or [0]
-
-    @property
     def sessions(self) -> list[int]:
         """Return the number of sessions by arm."""
-        return [sum(arm.values()) for arm in self.by_epoch]
+        return [sum(arm) for arm in self.by_epoch]
 
     def unexposed_sessions(self) -> int:
         """Return how many sessions have calls under the config but no exposure."""
@@ -92,7 +88,7 @@ class Measures:
             f"SELECT arm, epoch, {expressions} FROM session_totals GROUP BY arm, epoch ORDER BY arm, epoch"  # noqa: S608 - expressions are the metrics' own
         ).to_pylist()
         by_arm = [[row for row in rows if row["arm"] == arm] for arm in self.arms]
-        return [[of.arm(arm, sessions) for arm in by_arm] for of in columns]
+        return [[of.arm(arm, sessions, self.epochs) for arm in by_arm] for of in columns]
 
     def caps(self, metrics: Sequence[RatioMetric]) -> list[float | None]:
         """Return for each metric the value of a session at its cap, over the sessions of all arms that have one."""
@@ -105,11 +101,10 @@ class Measures:
         (row,) = self.session.query(f"SELECT {', '.join(columns)} FROM session_totals").to_pylist()  # noqa: S608 - expressions are the metrics' own
         return [row[f"cap_{place}"] for place in range(len(metrics))]
 
-    def _sessions(self) -> list[Mapping[int, int]]:
-        rows = self.session.query(
-            "SELECT arm, epoch, count(*) AS sessions FROM session_totals GROUP BY arm, epoch ORDER BY arm, epoch"
-        ).to_pylist()
-        return [{row["epoch"]: row["sessions"] for row in rows if row["arm"] == arm} for arm in self.arms]
+    def _sessions(self) -> list[list[int]]:
+        rows = self.session.query("SELECT arm, epoch, count(*) AS sessions FROM session_totals GROUP BY arm, epoch")
+        counts = {(row["arm"], row["epoch"]): row["sessions"] for row in rows.to_pylist()}
+        return [[counts.get((arm, epoch), 0) for epoch in range(self.epochs)] for arm in self.arms]
 
 
 def capped(metric: RatioMetric, cap: float) -> RatioMetric:

@@ -10,7 +10,7 @@ from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.entries import Entries
 from analytics.experiments.health import Health, health_of
 from analytics.experiments.measures import Measures
-from analytics.experiments.settings import Settings
+from analytics.experiments.settings import Settings, declared_section, settings_section
 from analytics.experiments.traffic import traffic_of
 from analytics.experiments.verdicts import Verdicts
 from storage.engines.config_rows import ConfigRows
@@ -36,12 +36,12 @@ def results(
         measures = Measures(session, experiment, cohort, settings.success)
         health = health_of(experiment, cohort, measures.unexposed_sessions(), measures.dominance())
         keys, calls = [arm.key for arm in experiment.arms], measures.calls()
-        control = keys.index(settings.control) if settings.control in keys else 0
+        control = settings.control_index(keys)
         verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_of(cohort, calls))
         entries = Entries(measures, keys, calls, verdicts).all()
         return {
             "experiment": _experiment(experiment, settings, keys[control], cohort.first_exposure),
-            "settings": _settings(settings),
+            "settings": settings_section(settings),
             "health": _with_warnings(health, [*_control_warnings(settings, keys), *_response_warnings(entries)]),
             "variants": _variants(experiment, measures.sessions, calls),
             "metrics": entries,
@@ -55,23 +55,13 @@ def _experiment(
 ) -> dict[str, Any]:
     return {
         "key": experiment.key,
-        "status": settings.status,
+        **declared_section(settings),
         "unit": "session_id",
         "control": control,
         "started_at": (settings.start or first_exposure or experiment.started_at).isoformat(),
         "as_of": datetime.now(UTC).isoformat(),
         "config_version": experiment.version,
         "config_versions": sorted(experiment.versions),
-    }
-
-
-def _settings(settings: Settings) -> dict[str, Any]:
-    return {
-        "alpha": settings.alpha,
-        "inference": settings.inference,
-        "n_star": settings.n_star,
-        "correction": {"primary": "bonferroni", "secondary": "benjamini_hochberg"},
-        "power": settings.power,
     }
 
 

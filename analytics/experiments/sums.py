@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 from analytics.experiments.metrics import RatioMetric
@@ -17,16 +16,16 @@ from analytics.experiments.statistics import RatioSums
 
 @dataclass(frozen=True, slots=True)
 class ArmSums:
-    """A figure's sums in one arm by epoch, how many observations it rests on, and of how many there could be."""
+    """A figure's sums in one arm, one an epoch, how many observations it rests on, and of how many there could be."""
 
-    by_epoch: Mapping[int, RatioSums]
+    epochs: tuple[RatioSums, ...]
     observations: float
     possible: float
 
     @property
-    def sums(self) -> RatioSums:
-        """Return the sums over all epochs: what they are where there is one."""
-        return reduce(RatioSums.__add__, self.by_epoch.values(), RatioSums.empty())
+    def sessions(self) -> int:
+        """Return how many sessions the figure is of, in all epochs."""
+        return sum(sums.sessions for sums in self.epochs)
 
     @property
     def coverage(self) -> float | None:
@@ -88,12 +87,13 @@ class SumColumns:
             possible=summed("calls") if metric.estimand == "per_call" else sessions,
         )
 
-    def arm(self, rows: Sequence[Mapping[str, Any]], sessions: str) -> ArmSums:
+    def arm(self, rows: Sequence[Mapping[str, Any]], sessions: str, epochs: int) -> ArmSums:
         """Return the sums of an arm from its rows, one an epoch; ``sessions`` is the name of their number in it."""
         observed = sum(row[self.observed] for row in rows)
-        sums = {
+        found = {
             row["epoch"]: self._sums(row, row[sessions]) if observed else nothing_known(row[sessions]) for row in rows
         }
+        sums = tuple(found.get(epoch, RatioSums.empty()) for epoch in range(epochs))
         # Where no call's value is known, sessions without calls must not make it zero.
         observations = float(sum(row[self.observations] for row in rows)) if observed else 0.0
         return ArmSums(sums, observations, float(sum(row[self.possible] for row in rows)))
