@@ -7,9 +7,10 @@ from typing import Any
 from analytics.experiments.arms import Experiment
 from analytics.experiments.corrections import conclude
 from analytics.experiments.estimates import category_entry, number_entry, quantile_entries, ratio_entry
-from analytics.experiments.health import Health, health_of
+from analytics.experiments.health import health_of
 from analytics.experiments.measures import Measures, read_cohort
 from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
+from analytics.experiments.recommendation import recommend
 from analytics.experiments.settings import Settings
 from analytics.experiments.verdicts import Verdicts
 from storage.engines.config_rows import ConfigRows
@@ -43,7 +44,7 @@ def results(
             "health": health.section,
             "variants": _variants(experiment, sessions, calls),
             "metrics": [entry for entry in entries if only is None or entry["name"] in only],
-            "recommendation": _recommendation(health),
+            "recommendation": recommend(entries, health.section, verdicts),
             "links": {"timeseries": None, "sessions": None},
         }
 
@@ -98,11 +99,3 @@ def _variants(experiment: Experiment, sessions: Sequence[int], calls: Sequence[i
         {"key": arm.key, "model": arm.model, "weight": arm.share, "sessions": session_count, "calls": call_count}
         for arm, session_count, call_count in zip(experiment.arms, sessions, calls, strict=True)
     ]
-
-
-def _recommendation(health: Health) -> dict[str, Any]:
-    if health.section["status"] == "invalid":
-        reasons = [warning["message"] for warning in health.section["warnings"]]
-        return {"action": "invalid", "variant": None, "reasons": reasons}
-    reason = "fixed-horizon intervals hold for one look at a planned end: this version gives no verdict before it"
-    return {"action": "keep_running", "variant": None, "reasons": [reason]}
