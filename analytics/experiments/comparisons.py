@@ -7,6 +7,7 @@ for itself here; ``corrections.conclude`` then corrects for how many there are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -170,6 +171,7 @@ def _comparison(
 ) -> dict[str, Any]:
     past = effect.verdicts.past.get((effect.figure.identity, key), Past())
     mde = _minimum_detectable_lift(effect)
+    needed = _sessions_needed(effect, mde)
     return {
         "variant": key,
         "vs": control_key,
@@ -190,7 +192,9 @@ def _comparison(
         "bayes": _bayes(effect),
         "non_inferiority": _non_inferiority(effect),
         "mde": mde,
-        "days_remaining": _days_remaining(effect, mde),
+        "sessions": effect.sessions,
+        "sessions_needed": None if needed is None else math.ceil(needed),
+        "days_remaining": _days_remaining(effect, needed),
         "epochs_left_out": effect.epochs_left_out,
         "method": method,
     }
@@ -250,15 +254,21 @@ def _minimum_detectable_lift(effect: _Effect) -> float | None:
     return minimum_detectable_lift(effect.spread.standard_error or None, effect.control.value, c, power)
 
 
-def _days_remaining(effect: _Effect, mde: float | None) -> float | None:
-    traffic = effect.verdicts.traffic
-    if mde is None or traffic is None or not traffic.sessions_per_day or not traffic.sessions:
+def _sessions_needed(effect: _Effect, mde: float | None) -> float | None:
+    """Return the sessions of both arms that it takes to find the figure's margin, or the least lift of interest."""
+    if mde is None:
         return None
-    needed = sessions_needed(
+    return sessions_needed(
         effect.sessions,
         mde,
         effect.figure.margin or TARGET_LIFT,
         critical_value=lambda sessions: effect.verdicts.critical_value(effect.figure, effect.arms, sessions),
         power=effect.verdicts.settings.power,
     )
+
+
+def _days_remaining(effect: _Effect, needed: float | None) -> float | None:
+    traffic = effect.verdicts.traffic
+    if traffic is None or not traffic.sessions_per_day or not traffic.sessions:
+        return None
     return days_remaining(effect.sessions, needed, traffic.sessions_per_day * effect.sessions / traffic.sessions)
