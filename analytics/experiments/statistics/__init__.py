@@ -46,6 +46,7 @@ from analytics.experiments.statistics.srm import (
     SampleRatioTest,
     chi_square,
     log_bayes_factor,
+    log_bayes_factors,
     sequential_p_value,
     stratified_chi_square,
 )
@@ -98,8 +99,12 @@ __all__ = [
     "holm",
     "lift_standard_error",
     "log_bayes_factor",
+<<<<<<< HEAD
     "minimum_detectable_lift",
     "minimum_duration_days",
+=======
+    "log_bayes_factors",
+>>>>>>> a8dddeacb42f0da73cd05b23496c6b78f7ebce3b
     "newcombe_interval",
     "non_inferiority",
     "posterior_of_lift",
