@@ -9,10 +9,10 @@ from starlette.responses import Response
 from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.project import project
-from analytics.api.results_options import chosen
-from analytics.experiments.arms import experiment_of
+from analytics.api.results_options import chosen, experiment_at, links
+from analytics.experiments.declarations import settings_of
 from analytics.experiments.kept_results import KeptResults
-from analytics.experiments.settings import Inference, Settings
+from analytics.experiments.settings import Inference
 from analytics.rows import json_value
 from fallom.assignment import variant_keys
 from storage import sql
@@ -40,23 +40,24 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         key: str,
         caller: Annotated[str, Depends(project)],
         version: Annotated[int | None, Query(ge=1, description="A config version; the latest if absent.")] = None,
+        epoch: Annotated[int | None, Query(ge=1, description="A weight epoch; all of the same arms if absent.")] = None,
         inference: Annotated[Inference | None, Query(description="Instead of the experiment's own inference.")] = None,
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
     ) -> Response:
         """Return the experiment's results as of now."""
-        versions = registry.config_versions(caller, key)
+        config_key, settings = settings_of(registry, caller, key)
+        if settings.looks_at == "prompt_ab_test":
+            raise ApiError(404, "not_found", f"{key!r} looks at a prompt test, which has no results yet", "key")
+        versions = registry.config_versions(caller, config_key)
         if not versions:
             known = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
-            raise ApiError(404, "not_found", f"no config {key!r} is defined; there are: {known}", "key")
-        experiment = experiment_of(key, versions, version)
-        if experiment is None:
-            raise ApiError(
-                404, "not_found", f"config {key!r} has versions 1 to {len(versions)}, not {version}", "version"
-            )
-        settings = Settings()
+            raise ApiError(404, "not_found", f"no config {config_key!r} is defined; there are: {known}", "key")
+        experiment = experiment_at(config_key, versions, version, epoch)
         if inference is not None:
             settings = replace(settings, inference=inference)
-        return json_answer(chosen(kept.results(caller, experiment, settings), metrics))
+        found = kept.results(caller, experiment, settings)
+        told = {**found["experiment"], "key": key, "config": config_key}
+        return json_answer(chosen({**found, "experiment": told, "links": links(key)}, metrics))
 
     return routes
 

@@ -1,8 +1,12 @@
 """What a question for results may choose, and the answer to a choice of what there is not: a list of what there is."""
 
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from analytics.api.errors import ApiError
+from analytics.experiments.arms import Experiment, experiment_of
+from storage.registry.resources import ConfigVersion
 
 _LISTED_MAX = 50
 
@@ -21,6 +25,28 @@ def chosen(results: dict[str, Any], metrics: str | None) -> dict[str, Any]:
             400, "invalid_argument", f"metrics: {name!r} is none of this experiment's: {_listed(names)}", "metrics"
         )
     return {**results, "metrics": [entry for entry in results["metrics"] if entry["name"] in wanted]}
+
+
+def experiment_at(key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None) -> Experiment:
+    """Return the config's experiment at a version, at an epoch, or, without either, over all epochs of its arms."""
+    experiment = experiment_of(key, versions, version, epoch=epoch)
+    if experiment is not None:
+        return experiment
+    if experiment_of(key, versions, version) is None:
+        last = versions[-1].version
+        raise ApiError(404, "not_found", f"config {key!r} has versions 1 to {last}, not {version}", "version")
+    known = experiment_of(key, versions)
+    told = "; ".join(
+        f"{each.number}: versions {', '.join(map(str, each.versions))}" for each in (known.timeline if known else ())
+    )
+    place = "" if version is None else f" with version {version}"
+    raise ApiError(404, "not_found", f"config {key!r} has no weight epoch {epoch}{place}; there are: {told}", "epoch")
+
+
+def links(key: str) -> dict[str, str]:
+    """Return where the same experiment's course and sessions are."""
+    path = f"/experiments/{quote(key)}"
+    return {"timeseries": f"{path}/timeseries", "sessions": f"{path}/sessions"}
 
 
 def _listed(names: dict[str, None]) -> str:

@@ -24,7 +24,7 @@ _MEMORY_A_JSON_BYTE = 10
 
 _DEFAULTS = Settings()
 
-_Key = tuple[str, str, int]
+_Key = tuple[str, str, int, int, str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class KeptResults:
 
     def results(self, project: str, experiment: Experiment, settings: Settings = _DEFAULTS) -> dict[str, Any]:
         """Return the results as they are now."""
-        key = (project, experiment.key, experiment.version)
+        first = experiment.epochs[0].number
+        key = (project, experiment.key, experiment.version, first, settings.inference, settings.version)
         rows = self._engine.config_rows(project, experiment.key)
         with self._lock:
             kept = self._kept.get(key)

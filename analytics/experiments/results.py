@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.entries import Entries
 from analytics.experiments.health import Health, health_of
+from analytics.experiments.health.traffic import read_traffic
 from analytics.experiments.measures import Measures
+from analytics.experiments.recommendation import recommend
 from analytics.experiments.settings import Settings, declared_section, settings_section
 from analytics.experiments.traffic import traffic_of
 from analytics.experiments.verdicts import Verdicts
@@ -34,19 +35,21 @@ def results(
     with engine.session(project, rows or engine.config_rows(project, experiment.key)) as session:
         cohort = read_cohort(session, experiment, settings)
         measures = Measures(session, experiment, cohort, settings.success)
-        health = health_of(experiment, cohort, measures.unexposed_sessions(), measures.dominance())
+        unexposed, traffic = measures.unexposed_sessions(), read_traffic(session)
+        health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic)
         keys, calls = [arm.key for arm in experiment.arms], measures.calls()
         control = settings.control_index(keys)
         verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_of(cohort, calls))
         entries = Entries(measures, keys, calls, verdicts).all()
+        section = _with_warnings(health, [*_control_warnings(settings, keys), *_response_warnings(entries)])
         return {
             "experiment": _experiment(experiment, settings, keys[control], cohort.first_exposure),
             "settings": settings_section(settings),
-            "health": _with_warnings(health, [*_control_warnings(settings, keys), *_response_warnings(entries)]),
+            "health": section,
             "variants": _variants(experiment, measures.sessions, calls),
             "metrics": entries,
-            "recommendation": _recommendation(health),
-            "links": _links(experiment.key),
+            "recommendation": recommend(entries, section, verdicts),
+            "links": {"timeseries": None, "sessions": None},
         }
 
 
@@ -108,16 +111,3 @@ def _response_warnings(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]
         }
         for (name, variant), comparison in found.items()
     ]
-
-
-def _recommendation(health: Health) -> dict[str, Any]:
-    if health.section["status"] == "invalid":
-        reasons = [warning["message"] for warning in health.section["warnings"]]
-        return {"action": "invalid", "variant": None, "reasons": reasons}
-    reason = "this version gives no verdict: see each metric's comparisons"
-    return {"action": "keep_running", "variant": None, "reasons": [reason]}
-
-
-def _links(key: str) -> dict[str, str | None]:
-    path = f"/experiments/{quote(key)}"
-    return {"timeseries": f"{path}/timeseries", "sessions": f"{path}/sessions"}

@@ -99,12 +99,9 @@ __all__ = [
     "holm",
     "lift_standard_error",
     "log_bayes_factor",
-<<<<<<< HEAD
+    "log_bayes_factors",
     "minimum_detectable_lift",
     "minimum_duration_days",
-=======
-    "log_bayes_factors",
->>>>>>> a8dddeacb42f0da73cd05b23496c6b78f7ebce3b
     "newcombe_interval",
     "non_inferiority",
     "posterior_of_lift",
