@@ -16,12 +16,12 @@ One epoch gives exactly what the functions without epochs give.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from analytics.experiments.statistics.comparison import Difference
 from analytics.experiments.statistics.estimate import Estimate, Interval, finite
-from analytics.experiments.statistics.proportion import Proportion, crossing, restricted_variance
+from analytics.experiments.statistics.proportion import Proportion, crossing, restricted_variance, score_interval
 from analytics.experiments.statistics.quantile import QuantileBounds, bounds_of_share, quantile_bounds
 from analytics.experiments.statistics.ratio import estimate_ratio
 from analytics.experiments.statistics.student import two_sided_p_value
@@ -117,19 +117,31 @@ def stratified_score_difference(epochs: Sequence[Epoch], weights: Sequence[float
 def stratified_score_interval(
     epochs: Sequence[Epoch], weights: Sequence[float], critical_value: float
 ) -> Interval | None:
-    """Return the differences, the same in all epochs, that the stratified score test does not reject."""
+    """Return the differences, the same in all epochs, that the stratified test does not reject."""
     counted = _counted(epochs, weights)
     if not counted:
         return None
+    if len(counted) == 1:
+        return score_interval(*counted[0][:2], critical_value)
     estimate = _rate_difference(counted)
 
     def reach(difference: float) -> float:
         return critical_value * math.sqrt(_restricted(counted, difference))
 
     return Interval(
-        crossing(lambda difference: estimate - difference > reach(difference), -1.0, estimate),
-        crossing(lambda difference: difference - estimate > reach(difference), 1.0, estimate),
+        _end(lambda difference: estimate - difference > reach(difference), -1.0, estimate),
+        _end(lambda difference: difference - estimate > reach(difference), 1.0, estimate),
     )
+
+
+def _end(outside: Callable[[float], bool], far: float, near: float) -> float:
+    """Return where ``outside`` turns false from ``far`` to ``near``, on the side of 0 on which it must.
+
+    With epochs of a handful of sessions it may turn more than once: the interval is to agree with the test of 0.
+    """
+    if min(far, near) < 0 < max(far, near):
+        far, near = (0.0, near) if outside(0.0) else (far, 0.0)
+    return crossing(outside, far, near)
 
 
 def _weights_of(arm: int, epochs: Sequence[Sequence[int]], control: int) -> list[float]:
