@@ -10,9 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from analytics.experiments.arms import Experiment
-from analytics.experiments.assignments import hash_salt
-from analytics.experiments.cohorts import Cohort, cohort_of
+from analytics.experiments.cohorts import Cohort
 from analytics.experiments.metrics import QuantileMetric, RatioMetric
 from analytics.experiments.statistics import RatioSums
 from storage import sql
@@ -63,24 +61,6 @@ class CategoryMetric:
     name: str
     value: str
     counts: dict[int, tuple[int, int]]
-
-
-def read_exposures(session: QuerySession, experiment: Experiment) -> pa.Table:
-    """Return the distinct exposures of an experiment, as ``cohorts.EXPOSURE_ROWS``."""
-    parameters = {
-        "config_key": experiment.key,
-        "needs_customers": experiment.needs_customers,
-        "salt": hash_salt(experiment.by_chance),
-    }
-    return session.query(sql.load("exposures"), parameters)
-
-
-def read_cohort(session: QuerySession, experiment: Experiment) -> Cohort:
-    """Label the experiment's sessions."""
-    customers = None
-    if experiment.needs_customers:
-        customers = session.query(sql.load("session_customers"), {"config_key": experiment.key})
-    return cohort_of(experiment, read_exposures(session, experiment), customers)
 
 
 class Measures:

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analytics.experiments.arms import Experiment
+from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.comparisons import Verdicts
 from analytics.experiments.estimates import category_entry, number_entry, quantile_entries, ratio_entry
 from analytics.experiments.health import Health, health_of
-from analytics.experiments.measures import Measures, read_cohort
+from analytics.experiments.measures import Measures
 from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
 from storage.engines.config_rows import ConfigRows
 from storage.engines.duckdb import DuckDBEngine
@@ -81,7 +82,7 @@ def _experiment(experiment: Experiment, first_exposure: datetime | None) -> dict
         "started_at": (first_exposure or experiment.started_at).isoformat(),
         "as_of": datetime.now(UTC).isoformat(),
         "config_version": experiment.version,
-        "config_versions": sorted(experiment.epoch),
+        "config_versions": sorted(experiment.versions),
     }
 
 

@@ -74,7 +74,7 @@ class QuerySession:
         """Keep a statement's answer as a table of that name for the statements that follow."""
         with _errors():
             self._define_tables(statement)
-            self.connection.execute(f"CREATE TEMP TABLE {name} AS {statement}", dict(parameters or {}))
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {statement}", dict(parameters or {}))
 
     def taken(self, table: Table) -> View:
         """Return the table as it was at its first use."""

@@ -24,8 +24,8 @@ def canary() -> dict[str, Any]:
     return {"variants": [{"model": "a", "weight": 95}, {"model": "b", "weight": 5}]}
 
 
-def made(*bodies: dict[str, Any], version: int | None = None) -> Experiment:
-    experiment = experiment_of("key", versions(*bodies), version)
+def made(*bodies: dict[str, Any], version: int | None = None, epoch: int | None = None) -> Experiment:
+    experiment = experiment_of("key", versions(*bodies), version, epoch=epoch)
     assert experiment is not None
     return experiment
 
@@ -48,13 +48,44 @@ def test_an_epoch_is_the_unbroken_run_of_versions_that_assign_alike() -> None:
     targeted = even(targeting={"enabled": True, "individualTargets": [], "rules": []})
     bodies = (even(), even(), canary(), even(), targeted, canary())
 
-    assert made(*bodies, version=1).epoch == {1, 2}
-    assert made(*bodies, version=4).epoch == {4}
-    assert made(*bodies).epoch == {6}
+    assert [epoch.versions for epoch in made(*bodies).timeline] == [(1, 2), (3,), (4,), (5,), (6,)]
+    assert made(*bodies, version=1).versions == {1, 2}
+    assert made(*bodies, epoch=3).versions == {4}
+
+
+def test_an_epoch_is_in_force_until_the_next_begins() -> None:
+    first, second = made(even(), even(), canary()).timeline
+
+    assert (first.start, first.end) == (START, START + timedelta(days=2))
+    assert (second.start, second.end) == (START + timedelta(days=2), None)
+    assert (first.shares, second.shares) == ((0.5, 0.5), (0.95, 0.05))
+
+
+def test_all_epochs_of_the_same_arms_count_unless_one_is_chosen() -> None:
+    others = {"variants": [{"model": "a", "weight": 50}, {"model": "c", "weight": 50}]}
+    bodies = (even(), canary(), others, even(traffic=50, hash_version=1))
+
+    assert made(*bodies).versions == {1, 2, 4}
+    assert made(*bodies, version=3).versions == {3}
+    assert made(*bodies, version=1).versions == {1}
+    assert [arm.share for arm in made(*bodies, version=2).arms] == pytest.approx([0.95, 0.05])
+
+
+def test_a_clock_that_was_set_back_brings_no_version_back() -> None:
+    bodies = [even(), canary(), even()]
+    times = [START, START + timedelta(days=5), START + timedelta(days=1)]
+
+    found = experiment_of(
+        "key", [ConfigVersion(i + 1, time, body) for i, (time, body) in enumerate(zip(times, bodies, strict=True))]
+    )
+
+    assert found is not None
+    assert [epoch.start for epoch in found.timeline] == [START, START + timedelta(days=5), START + timedelta(days=5)]
 
 
 def test_an_experiment_starts_with_its_epoch() -> None:
-    assert made(canary(), even(), even()).started_at == START + timedelta(days=1)
+    assert made(canary(), even(), even()).started_at == START
+    assert made(canary(), even(), even(), version=3).started_at == START + timedelta(days=1)
 
 
 def test_the_share_of_an_arm_is_what_the_walk_gives_it_not_its_weight() -> None:
@@ -67,8 +98,17 @@ def test_versions_that_deal_otherwise_are_of_another_epoch() -> None:
     salted, reseeded = even(hash_version=2), even(hash_version=2, seed="b")
     fewer = even(hash_version=2, traffic=10)
 
-    assert made(even(), salted, reseeded, fewer, even(hash_version=2, sticky_by="customer")).epoch == {5}
-    assert made(even(), even(hash_version=1, traffic=100)).epoch == {1, 2}
+    bodies = (even(), salted, reseeded, fewer, even(hash_version=2, sticky_by="customer"))
+    assert [epoch.versions for epoch in made(*bodies).timeline] == [(1,), (2,), (3,), (4,), (5,)]
+    assert len(made(even(), even(hash_version=1, traffic=100)).timeline) == 1
+
+
+def test_sessions_of_another_hash_are_never_counted_together() -> None:
+    salted, reseeded = even(hash_version=2), even(hash_version=2, seed="b")
+
+    assert made(even(), salted, reseeded, even(hash_version=2, sticky_by="customer"), salted).versions == {2, 5}
+    # A smaller share of the traffic deals those who are in it alike.
+    assert made(salted, even(hash_version=2, traffic=10)).versions == {1, 2}
 
 
 def test_the_arm_of_a_hash_is_that_of_the_assignment() -> None:
