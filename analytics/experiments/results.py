@@ -9,6 +9,7 @@ from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.comparisons import Verdicts
 from analytics.experiments.estimates import category_entry, number_entry, quantile_entries, ratio_entry
 from analytics.experiments.health import Health, health_of
+from analytics.experiments.health.traffic import read_traffic
 from analytics.experiments.measures import Measures
 from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
 from storage.engines.config_rows import ConfigRows
@@ -29,7 +30,8 @@ def results(
     with engine.session(project, rows or engine.config_rows(project, experiment.key)) as session:
         cohort = read_cohort(session, experiment)
         measures = Measures(session, experiment.key, cohort, len(experiment.arms))
-        health = health_of(experiment, cohort, measures.unexposed_sessions(), measures.dominance())
+        unexposed, traffic = measures.unexposed_sessions(), read_traffic(session)
+        health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic)
         sessions = [cohort.sessions(arm) for arm in range(len(experiment.arms))]
         calls = measures.calls()
         entries = _metrics(experiment, measures, sessions, calls, Verdicts(ALPHA, health.allows_verdict), only)

@@ -28,6 +28,7 @@ from analytics.experiments.statistics.srm import (
     SampleRatioTest,
     chi_square,
     log_bayes_factor,
+    log_bayes_factors,
     sequential_p_value,
     stratified_chi_square,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "estimate_ratio",
     "estimate_ratio_small_sample",
     "log_bayes_factor",
+    "log_bayes_factors",
     "newcombe_interval",
     "quantile_bounds",
     "score_difference",
