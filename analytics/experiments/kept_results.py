@@ -47,7 +47,7 @@ class KeptResults:
     def results(self, project: str, experiment: Experiment, *, only: frozenset[str] | None = None) -> dict[str, Any]:
         """Return the results as they are now; ``only`` limits the metrics to those names."""
         key = (project, experiment.key, experiment.version, only)
-        rows = self._engine.config_rows(project, experiment.key)
+        rows = self._engine.config_rows(project, experiment.key, experiment.column)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:

@@ -27,7 +27,7 @@ def results(
     rows: ConfigRows | None = None,
 ) -> dict[str, Any]:
     """Return the results as they are now, or were with ``rows``; ``only`` limits the metrics to those names."""
-    with engine.session(project, rows or engine.config_rows(project, experiment.key)) as session:
+    with engine.session(project, rows or engine.config_rows(project, experiment.key, experiment.column)) as session:
         cohort = read_cohort(session, experiment)
         measures = Measures(session, experiment.key, cohort, len(experiment.arms))
         unexposed, traffic = measures.unexposed_sessions(), read_traffic(session)
