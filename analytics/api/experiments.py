@@ -9,6 +9,7 @@ from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.project import project
 from analytics.experiments.arms import experiment_of
+from analytics.experiments.beside import with_tests_beside
 from analytics.experiments.kept_results import KeptResults
 from analytics.rows import json_value
 from fallom.assignment import variant_keys
@@ -50,6 +51,7 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
                 404, "not_found", f"config {key!r} has versions 1 to {len(versions)}, not {version}", "version"
             )
         only = frozenset(name.strip() for name in metrics.split(",")) if metrics else None
+        experiment = with_tests_beside(experiment, registry.configs(caller))
         return json_answer(kept.results(caller, experiment, only=only))
 
     return routes

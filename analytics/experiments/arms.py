@@ -26,7 +26,7 @@ class Experiment:
     """A config or prompt test under test, with the arms of one version.
 
     ``epochs`` are those whose sessions count, oldest first, of all that there were (``timeline``). A row is the
-    experiment's where its ``column`` has the key.
+    experiment's where its ``column`` has the key. ``beside`` are other configs that deal sessions by the same hash.
     """
 
     key: str
@@ -35,6 +35,7 @@ class Experiment:
     epochs: tuple[Epoch, ...]
     timeline: tuple[Epoch, ...]
     column: Column = "config_key"
+    beside: tuple[str, ...] = ()
 
     @property
     def versions(self) -> frozenset[int]:

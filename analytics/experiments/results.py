@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analytics.experiments.arms import Experiment
+from analytics.experiments.beside import dependent_tests
 from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.comparisons import Verdicts
 from analytics.experiments.estimates import category_entry, number_entry, quantile_entries, ratio_entry
@@ -31,7 +32,8 @@ def results(
         cohort = read_cohort(session, experiment)
         measures = Measures(session, experiment.key, cohort, len(experiment.arms))
         unexposed, traffic = measures.unexposed_sessions(), read_traffic(session)
-        health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic)
+        dependent = dependent_tests(engine, project, experiment, cohort)
+        health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic, dependent)
         sessions = [cohort.sessions(arm) for arm in range(len(experiment.arms))]
         calls = measures.calls()
         entries = _metrics(experiment, measures, sessions, calls, Verdicts(ALPHA, health.allows_verdict), only)
