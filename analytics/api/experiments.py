@@ -1,5 +1,6 @@
 """``GET /experiments`` and ``GET /experiments/{key}/results``."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -10,12 +11,14 @@ from analytics.api.errors import ApiError
 from analytics.api.project import project
 from analytics.experiments.arms import experiment_of
 from analytics.experiments.beside import with_tests_beside
+from analytics.experiments.epochs import weight_epochs
 from analytics.experiments.kept_results import KeptResults
 from analytics.rows import json_value
 from fallom.assignment import variant_keys
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
+from storage.registry.resources import ConfigVersion
 
 
 def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
@@ -38,6 +41,7 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         key: str,
         caller: Annotated[str, Depends(project)],
         version: Annotated[int | None, Query(ge=1, description="A config version; the latest if absent.")] = None,
+        epoch: Annotated[int | None, Query(ge=1, description="A weight epoch; all of the same arms if absent.")] = None,
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
     ) -> Response:
         """Return the experiment's results as of now."""
@@ -45,16 +49,26 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         if not versions:
             known = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
             raise ApiError(404, "not_found", f"no config {key!r} is defined; there are: {known}", "key")
-        experiment = experiment_of(key, versions, version)
+        experiment = experiment_of(key, versions, version, epoch=epoch)
         if experiment is None:
-            raise ApiError(
-                404, "not_found", f"config {key!r} has versions 1 to {len(versions)}, not {version}", "version"
-            )
+            raise _not_there(key, versions, version, epoch)
         only = frozenset(name.strip() for name in metrics.split(",")) if metrics else None
         experiment = with_tests_beside(experiment, registry.configs(caller))
         return json_answer(kept.results(caller, experiment, only=only))
 
     return routes
+
+
+def _not_there(key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None) -> ApiError:
+    if version is not None and not 1 <= version <= len(versions):
+        message = f"config {key!r} has versions 1 to {len(versions)}, not {version}"
+        return ApiError(404, "not_found", message, "version")
+    epochs = weight_epochs(key, versions)
+    if version is not None:
+        message = f"version {version} of config {key!r} is not in weight epoch {epoch}: name one of both"
+    else:
+        message = f"config {key!r} has weight epochs 1 to {len(epochs)}, not {epoch}"
+    return ApiError(404, "not_found", message, "epoch")
 
 
 def _summary(config: dict[str, Any], traffic: dict[str, Any]) -> dict[str, Any]:
