@@ -10,6 +10,7 @@ from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.project import project
 from analytics.api.results_options import chosen, experiment_at, links
+from analytics.experiments.beside import with_tests_beside
 from analytics.experiments.declarations import settings_of
 from analytics.experiments.kept_results import KeptResults
 from analytics.experiments.settings import Inference
@@ -52,7 +53,9 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         if not versions:
             known = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
             raise ApiError(404, "not_found", f"no config {config_key!r} is defined; there are: {known}", "key")
-        experiment = experiment_at(config_key, versions, version, epoch)
+        experiment = with_tests_beside(
+            experiment_at(config_key, versions, version, epoch), registry.configs(caller)
+        )
         if inference is not None:
             settings = replace(settings, inference=inference)
         found = kept.results(caller, experiment, settings)

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from analytics.api.errors import ApiError
 from analytics.experiments.arms import Experiment, experiment_of
+from analytics.experiments.epochs import weight_epochs
 from storage.registry.resources import ConfigVersion
 
 _LISTED_MAX = 50
@@ -32,15 +33,19 @@ def experiment_at(key: str, versions: Sequence[ConfigVersion], version: int | No
     experiment = experiment_of(key, versions, version, epoch=epoch)
     if experiment is not None:
         return experiment
-    if experiment_of(key, versions, version) is None:
-        last = versions[-1].version
-        raise ApiError(404, "not_found", f"config {key!r} has versions 1 to {last}, not {version}", "version")
-    known = experiment_of(key, versions)
-    told = "; ".join(
-        f"{each.number}: versions {', '.join(map(str, each.versions))}" for each in (known.timeline if known else ())
-    )
-    place = "" if version is None else f" with version {version}"
-    raise ApiError(404, "not_found", f"config {key!r} has no weight epoch {epoch}{place}; there are: {told}", "epoch")
+    raise _not_there(key, versions, version, epoch)
+
+
+def _not_there(key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None) -> ApiError:
+    if version is not None and not 1 <= version <= len(versions):
+        message = f"config {key!r} has versions 1 to {len(versions)}, not {version}"
+        return ApiError(404, "not_found", message, "version")
+    epochs = weight_epochs(key, versions)
+    if version is not None:
+        message = f"version {version} of config {key!r} is not in weight epoch {epoch}: name one of both"
+    else:
+        message = f"config {key!r} has weight epochs 1 to {len(epochs)}, not {epoch}"
+    return ApiError(404, "not_found", message, "epoch")
 
 
 def links(key: str) -> dict[str, str]:

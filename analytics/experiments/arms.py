@@ -1,7 +1,7 @@
 """The arms of an experiment: the variants of a config, or of a prompt test, and the weight epochs that count."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ class Experiment:
     """A config or prompt test under test, with the arms of one version.
 
     ``epochs`` are those whose sessions count, oldest first, of all that there were (``timeline``). A row is the
-    experiment's where its ``column`` has the key.
+    experiment's where its ``column`` has the key. ``beside`` are other configs that deal sessions by the same hash.
     """
 
     key: str
@@ -35,6 +35,7 @@ class Experiment:
     epochs: tuple[Epoch, ...]
     timeline: tuple[Epoch, ...]
     column: Column = "config_key"
+    beside: tuple[str, ...] = ()
 
     @property
     def versions(self) -> frozenset[int]:
@@ -67,8 +68,13 @@ class Experiment:
         return self.by_chance.get("sticky_by") == "request"
 
     def arms_of(self, assigned: str | None) -> list[int]:
-        """Return the indexes of the arms that what a client was given, as exposures name it, may be of."""
-        return [index for index, arm in enumerate(self.arms) if arm.model == assigned]
+        """Return the indexes of the arms that what a client was given, as exposures name it, may be of.
+
+        It is a model, or a prompt as ``prompt_name`` has it.
+        """
+        if self.column == "config_key":
+            return [index for index, arm in enumerate(self.arms) if arm.model == assigned]
+        return [index for index, arm in enumerate(self.arms) if assigned and _is_prompt_of(arm.key, assigned)]
 
     def arm_of_hash(self, session_id: str, customer_id: str | None = None, *, epoch: Epoch | None = None) -> int | None:
         """Return the index of the arm that the session's bucket falls to in an epoch, the latest if None.
@@ -78,6 +84,27 @@ class Experiment:
         by_chance = (epoch or self.epochs[-1]).by_chance
         found = assign(by_chance, session_id, customer_id=customer_id)
         return None if found.reason == "outside_traffic" else found.variant_index
+
+
+def prompt_name(prompt_key: str, prompt_version: int | None) -> str:
+    """Return how a prompt is named as an arm: with its version, where it has a fixed one."""
+    return prompt_key if prompt_version is None else f"{prompt_key}@{prompt_version}"
+
+
+def prompt_experiment_of(
+    key: str, versions: Sequence[ConfigVersion], version: int | None = None, *, epoch: int | None = None
+) -> Experiment | None:
+    """Return the experiment of a prompt test, as ``experiment_of`` does that of a config.
+
+    Clients deal its variants as those of a config of hash_version 1, by session. They report no exposures: what a
+    session's calls say of their prompt stands for them.
+    """
+    configs = [ConfigVersion(each.version, each.created_at, _as_config(each.body)) for each in versions]
+    found = experiment_of(key, configs, version, epoch=epoch)
+    if found is None:
+        return None
+    arms = tuple(replace(arm, model=None) for arm in found.arms)
+    return replace(found, arms=arms, column="prompt_ab_test_key")
 
 
 def experiment_of(
@@ -108,3 +135,20 @@ def experiment_of(
         epochs=tuple(each for each in timeline if arms_rule(each) == rule) if is_whole else (current,),
         timeline=timeline,
     )
+
+
+def _as_config(body: dict[str, Any]) -> dict[str, Any]:
+    names = [(prompt_name(each["prompt_key"], each.get("prompt_version")), each["weight"]) for each in body["variants"]]
+    return {"variants": {name: {"model": name, "weight": weight} for name, weight in names}}
+
+
+def _is_prompt_of(arm: str, assigned: str) -> bool:
+    """Return whether a prompt is that of an arm: an arm without a version has any, a call without one may be of any."""
+    arm_key, arm_version = _prompt_parts(arm)
+    prompt_key, version = _prompt_parts(assigned)
+    return arm_key == prompt_key and (arm_version == version or not arm_version or not version)
+
+
+def _prompt_parts(name: str) -> tuple[str, str]:
+    key, at, version = name.rpartition("@")
+    return (key, version) if at and version.isdecimal() else (name, "")

@@ -34,6 +34,9 @@ def read_cohort(session: QuerySession, experiment: Experiment, settings: Setting
 
 def read_exposures(session: QuerySession, experiment: Experiment) -> pa.Table:
     """Return the distinct exposures of an experiment, as ``exposure_rows.EXPOSURE_ROWS``."""
+    if experiment.column == "prompt_ab_test_key":
+        named = {"key": experiment.key, "salt": hash_salt(experiment.by_chance)}
+        return session.query(sql.load("exposures_prompts"), named)
     parameters = {
         "config_key": experiment.key,
         "needs_customers": experiment.needs_customers,

@@ -52,7 +52,7 @@ class KeptResults:
         """Return the results as they are now."""
         first = experiment.epochs[0].number
         key = (project, experiment.key, experiment.version, first, settings.inference, settings.version)
-        rows = self._engine.config_rows(project, experiment.key)
+        rows = self._engine.config_rows(project, experiment.key, experiment.column)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:

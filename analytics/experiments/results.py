@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analytics.experiments.arms import Experiment
+from analytics.experiments.beside import dependent_tests
 from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.entries import Entries
 from analytics.experiments.health import Health, health_of
@@ -32,11 +33,12 @@ def results(
 
     All metrics are there, since how many comparisons are made is part of what each of them says.
     """
-    with engine.session(project, rows or engine.config_rows(project, experiment.key)) as session:
+    with engine.session(project, rows or engine.config_rows(project, experiment.key, experiment.column)) as session:
         cohort = read_cohort(session, experiment, settings)
         measures = Measures(session, experiment, cohort, settings.success)
         unexposed, traffic = measures.unexposed_sessions(), read_traffic(session)
-        health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic)
+        dependent = dependent_tests(engine, project, experiment, cohort)
+        health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic, dependent)
         keys, calls = [arm.key for arm in experiment.arms], measures.calls()
         control = settings.control_index(keys)
         verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_of(cohort, calls))

@@ -158,8 +158,15 @@ class Registry:
 
     def config_versions(self, project: str, key: str) -> list[ConfigVersion]:
         """Return every version of a config, oldest first; read from the database."""
+        return self._versions(project, "config", key)
+
+    def prompt_ab_test_versions(self, project: str, key: str) -> list[ConfigVersion]:
+        """Return every version of a prompt test, likewise."""
+        return self._versions(project, "prompt_ab_test", key)
+
+    def _versions(self, project: str, kind: Kind, key: str) -> list[ConfigVersion]:
         columns = (table.c.version, table.c.created_at, table.c.body)
-        wanted = select(*columns).where(*versions.is_of(table, project, "config", key)).order_by(table.c.version)
+        wanted = select(*columns).where(*versions.is_of(table, project, kind, key)).order_by(table.c.version)
         rows = self.read(lambda connection: connection.execute(wanted).all())
         return [ConfigVersion(row.version, row.created_at, served(row.body)) for row in rows]
 

@@ -51,7 +51,10 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class ConfigVersion:
-    """One immutable version of a config; ``body`` is as clients are served it, its weights in percent."""
+    """One immutable version of a config, or of a prompt test.
+
+    ``body`` is as clients are served it, its weights in percent.
+    """
 
     version: int
     created_at: datetime

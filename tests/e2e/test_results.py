@@ -399,7 +399,7 @@ def test_an_unknown_cost_is_null_and_never_zero(results_server: ServerProcess) -
         assert cost["comparisons"][0]["status"] == "no_data"
 
 
-def test_new_weights_in_the_middle_begin_anew(results_server: ServerProcess) -> None:
+def test_new_weights_in_the_middle_begin_a_new_epoch(results_server: ServerProcess) -> None:
     define_models(results_server, "changed", list(MODELS))
     traffic = Traffic("changed")
     before = [session_id_in(arm, f"before-{arm}-{number}") for arm in range(2) for number in range(5)]
@@ -416,10 +416,25 @@ def test_new_weights_in_the_middle_begin_anew(results_server: ServerProcess) -> 
     traffic.expose(moved, "gpt-4o", version=2)
     traffic.send(results_server)
 
-    latest = strict_results(results_server, "changed")
+    whole = strict_results(results_server, "changed")
+    _, latest = results_server.get("/experiments/changed/results?version=2")
+    _, of_epoch = results_server.get("/experiments/changed/results?epoch=2")
     status, first = results_server.get("/experiments/changed/results?version=1")
 
     assert status == 200
+    assert whole["experiment"]["config_versions"] == [1, 2]
+    assert [arm["sessions"] for arm in whole["variants"]] == [9, 5]
+    assert [arm["weight"] for arm in whole["variants"]] == pytest.approx([0.8, 0.2])
+    assert (whole["health"]["excluded"]["stale_version"], whole["health"]["excluded"]["crossover"]) == (0, 0)
+    by_epoch = whole["health"]["srm"]["by_epoch"]
+    assert [(each["epoch"], each["versions"], each["observed"]) for each in by_epoch] == [
+        (1, [1], [5, 5]),
+        (2, [2], [4, 0]),
+    ]
+    assert whole["health"]["srm"]["expected"] == pytest.approx([8.2, 5.8])
+    # Of the one variant there is nothing to compare in the second epoch.
+    assert "epoch_left_out" in {warning["code"] for warning in whole["health"]["warnings"]}
+    assert of_epoch["metrics"] == nearly(latest["metrics"])
     assert latest["experiment"]["config_version"] == 2
     assert [arm["weight"] for arm in latest["variants"]] == pytest.approx([0.8, 0.2])
     assert [arm["sessions"] for arm in latest["variants"]] == [4, 0]

@@ -1,6 +1,6 @@
 """The health section of the results, put together from its parts, and whether a verdict may rest on it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ def health_of(
     unexposed_sessions: int,
     dominance: Dominance,
     traffic: Traffic = _NO_TRAFFIC,
+    dependent: Sequence[Mapping[str, Any]] = (),
 ) -> Health:
     """Judge the experiment."""
     ratio = sample_ratio(experiment, cohort)
@@ -48,6 +49,7 @@ def health_of(
         *_of_exclusions(cohort, unexposed_sessions),
         *uneven_distribution(experiment, cohort, ratio),
         *change_warnings(changes),
+        *_of_dependence(dependent),
     ]
     status = "invalid" if ratio.is_invalid else "warning" if warnings else "ok"
     excluded, exposed = cohort.excluded, len(cohort.labels)
@@ -62,6 +64,7 @@ def health_of(
             "effective_sessions": dominance.effective_sessions,
         },
         "served_model_change": changes,
+        "dependent_tests": list(dependent),
         "warnings": warnings,
     }
     is_known = not experiment.has_unseen_targeting and not experiment.is_by_request
@@ -107,6 +110,16 @@ def _of_epochs(experiment: Experiment, cohort: Cohort) -> Iterator[dict[str, Any
                 epoch=epoch.number,
                 variants=thin,
             )
+
+
+def _of_dependence(dependent: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for test in dependent:
+        yield warning(
+            "dependent_tests",
+            f"in {test['sessions']} sessions that are also in {test['key']!r} a session's variant here goes with its "
+            "variant there: an effect of one shows in the other; hash_version: 2 deals them independently",
+            **test,
+        )
 
 
 def _of_assignment(experiment: Experiment) -> Iterator[dict[str, Any]]:

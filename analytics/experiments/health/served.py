@@ -15,7 +15,7 @@ CHANGES_MAX = 20
 
 
 def served_model_changes(experiment: Experiment, models: Sequence[ModelDay]) -> list[dict[str, Any]]:
-    """Return each change, the latest last: ``variant``, ``from``, ``to``, and ``at``, the first answer of the new one."""
+    """Return each change, the latest last: ``variant``, ``from``, ``to``, and ``at``, the new one's first answer."""
     found = [
         {"variant": experiment.arms[arm].key, **change}
         for arm, days in groupby(models, lambda row: row.arm)

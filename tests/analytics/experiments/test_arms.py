@@ -1,11 +1,12 @@
 """The arms of an experiment and the versions that may be counted together."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import md5
 from typing import Any
 
 import pytest
 
-from analytics.experiments.arms import Experiment, experiment_of
+from analytics.experiments.arms import Experiment, experiment_of, prompt_experiment_of
 from fallom.assignment import assign
 from storage.registry.resources import ConfigVersion
 
@@ -123,3 +124,42 @@ def test_the_arm_of_a_hash_is_that_of_the_assignment() -> None:
 
 def test_the_shares_are_those_of_the_sessions_in_the_test() -> None:
     assert [arm.share for arm in made(even(hash_version=2, traffic=60)).arms] == pytest.approx([0.5, 0.5])
+
+
+def prompt_test(*weights: float) -> Experiment:
+    keys: list[dict[str, Any]] = [{"prompt_key": "hello"}, {"prompt_key": "hello", "prompt_version": 2}]
+    bodies = [
+        {"variants": [each | {"weight": share} for each, share in zip(keys, (weight, 100 - weight), strict=True)]}
+        for weight in weights
+    ]
+    made = prompt_experiment_of("tone", versions(*bodies))
+    assert made is not None
+    return made
+
+
+def test_the_arms_of_a_prompt_test_are_its_prompts() -> None:
+    found = prompt_test(50, 80)
+
+    assert [(arm.key, arm.model, arm.share) for arm in found.arms] == [
+        ("hello", None, pytest.approx(0.8)),
+        ("hello@2", None, pytest.approx(0.2)),
+    ]
+    assert (found.column, found.key, len(found.epochs)) == ("prompt_ab_test_key", "tone", 2)
+    assert prompt_experiment_of("tone", []) is None
+
+
+def test_a_session_of_a_prompt_test_gets_what_the_published_clients_give_it() -> None:
+    found = prompt_test(30)
+
+    for number in range(200):
+        # As in their prompts.get_ab.
+        bucket = int.from_bytes(md5(f"s{number}".encode()).digest()[:4], "big") % 1_000_000
+        assert found.arm_of_hash(f"s{number}") == int(bucket >= 300_000)
+
+
+@pytest.mark.parametrize(
+    ("assigned", "arms"),
+    [("hello@2", [0, 1]), ("hello@5", [0]), ("hello", [0, 1]), ("bye@2", []), ("bye", []), (None, []), ("", [])],
+)
+def test_a_prompt_may_be_of_the_arms_that_have_it(assigned: str | None, arms: list[int]) -> None:
+    assert prompt_test(50).arms_of(assigned) == arms
