@@ -1,7 +1,8 @@
 """``GET /experiments`` and ``GET /experiments/{key}/results``."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
@@ -13,9 +14,8 @@ from analytics.api.results_options import chosen, experiment_at, links
 from analytics.experiments.beside import with_tests_beside
 from analytics.experiments.declarations import settings_of
 from analytics.experiments.kept_results import KeptResults
+from analytics.experiments.listing import listed
 from analytics.experiments.settings import Inference
-from analytics.rows import json_value
-from fallom.assignment import variant_keys
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
@@ -28,11 +28,11 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
 
     @routes.get("/experiments", summary="All experiments with their traffic")
     def experiments(caller: Annotated[str, Depends(project)]) -> Response:
-        """Return every config of the project, newest traffic first."""
+        """Return the declared experiments, and the configs that none looks at, newest traffic first."""
         traffic = {row["config_key"]: row for row in engine.query(sql.load("experiments"), project=caller).to_pylist()}
-        listed = [_summary(config, traffic.get(config["key"], {})) for config in registry.configs(caller)]
-        listed.sort(key=lambda entry: str(entry["last_seen_at"] or ""), reverse=True)
-        return json_answer({"experiments": listed})
+        declared, configs = registry.experiments(caller), registry.configs(caller)
+        found = listed(declared, configs, registry.prompt_ab_tests(caller), traffic, datetime.now(UTC))
+        return json_answer({"experiments": found})
 
     @routes.get(
         "/experiments/{key:path}/results", summary="Which variant is faster, cheaper, fails less, scores better"
@@ -53,9 +53,7 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         if not versions:
             known = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
             raise ApiError(404, "not_found", f"no config {config_key!r} is defined; there are: {known}", "key")
-        experiment = with_tests_beside(
-            experiment_at(config_key, versions, version, epoch), registry.configs(caller)
-        )
+        experiment = with_tests_beside(experiment_at(config_key, versions, version, epoch), registry.configs(caller))
         if inference is not None:
             settings = replace(settings, inference=inference)
         found = kept.results(caller, experiment, settings)
@@ -63,17 +61,3 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         return json_answer(chosen({**found, "experiment": told, "links": links(key)}, metrics))
 
     return routes
-
-
-def _summary(config: dict[str, Any], traffic: dict[str, Any]) -> dict[str, Any]:
-    seen = [traffic[name] for name in ("last_exposure", "last_call") if traffic.get(name)]
-    return {
-        "key": config["key"],
-        "status": "running" if traffic else "waiting",
-        "config_version": config["version"],
-        "variants": variant_keys(config["variants"]),
-        "sessions": traffic.get("sessions", 0),
-        "calls": traffic.get("calls", 0),
-        "first_exposure_at": json_value(traffic.get("first_exposure")),
-        "last_seen_at": json_value(max(seen)) if seen else None,
-    }
