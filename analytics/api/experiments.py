@@ -46,18 +46,20 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
     ) -> Response:
         """Return the experiment's results as of now."""
-        config_key, settings = settings_of(registry, caller, key)
-        if settings.looks_at == "prompt_ab_test":
-            raise ApiError(404, "not_found", f"{key!r} looks at a prompt test, which has no results yet", "key")
-        versions = registry.config_versions(caller, config_key)
+        looked_at, settings = settings_of(registry, caller, key)
+        is_config = settings.looks_at == "config"
+        known = registry.config_versions if is_config else registry.prompt_ab_test_versions
+        versions = known(caller, looked_at)
         if not versions:
-            known = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
-            raise ApiError(404, "not_found", f"no config {config_key!r} is defined; there are: {known}", "key")
-        experiment = with_tests_beside(experiment_at(config_key, versions, version, epoch), registry.configs(caller))
+            there = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
+            raise ApiError(404, "not_found", f"no config {looked_at!r} is defined; there are: {there}", "key")
+        experiment = experiment_at(settings.looks_at, looked_at, versions, version, epoch)
+        if is_config:
+            experiment = with_tests_beside(experiment, registry.configs(caller))
         if inference is not None:
             settings = replace(settings, inference=inference)
         found = kept.results(caller, experiment, settings)
-        told = {**found["experiment"], "key": key, "config": config_key}
+        told = {**found["experiment"], "key": key, settings.looks_at: looked_at}
         return json_answer(chosen({**found, "experiment": told, "links": links(key)}, metrics))
 
     return routes

@@ -1,15 +1,18 @@
 """What a question for results may choose, and the answer to a choice of what there is not: a list of what there is."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from analytics.api.errors import ApiError
-from analytics.experiments.arms import Experiment, experiment_of
+from analytics.experiments.arms import Experiment, experiment_of, prompt_experiment_of
 from analytics.experiments.epochs import weight_epochs
 from storage.registry.resources import ConfigVersion
 
 _LISTED_MAX = 50
+
+Kind = Literal["config", "prompt_ab_test"]
+_NAMES: dict[Kind, str] = {"config": "config", "prompt_ab_test": "prompt test"}
 
 
 def chosen(results: dict[str, Any], metrics: str | None) -> dict[str, Any]:
@@ -22,29 +25,33 @@ def chosen(results: dict[str, Any], metrics: str | None) -> dict[str, Any]:
     names = dict.fromkeys(entry["name"] for entry in results["metrics"])
     wanted = {name.strip() for name in metrics.split(",")}
     for name in sorted(wanted - names.keys()):
-        raise ApiError(
-            400, "invalid_argument", f"metrics: {name!r} is none of this experiment's: {_listed(names)}", "metrics"
-        )
+        message = f"{name!r} is no metric of this experiment, which has: {_listed(names)}"
+        raise ApiError(400, "invalid_argument", message, "metrics")
     return {**results, "metrics": [entry for entry in results["metrics"] if entry["name"] in wanted]}
 
 
-def experiment_at(key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None) -> Experiment:
-    """Return the config's experiment at a version, at an epoch, or, without either, over all epochs of its arms."""
-    experiment = experiment_of(key, versions, version, epoch=epoch)
+def experiment_at(
+    looks_at: Kind, key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None
+) -> Experiment:
+    """Return the experiment at a version, at an epoch, or, without either, over all epochs of its arms."""
+    make = experiment_of if looks_at == "config" else prompt_experiment_of
+    experiment = make(key, versions, version, epoch=epoch)
     if experiment is not None:
         return experiment
-    raise _not_there(key, versions, version, epoch)
+    raise _not_there(f"{_NAMES[looks_at]} {key!r}", key, versions, version, epoch)
 
 
-def _not_there(key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None) -> ApiError:
+def _not_there(
+    name: str, key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None
+) -> ApiError:
     if version is not None and not 1 <= version <= len(versions):
-        message = f"config {key!r} has versions 1 to {len(versions)}, not {version}"
+        message = f"{name} has versions 1 to {len(versions)}, not {version}"
         return ApiError(404, "not_found", message, "version")
     epochs = weight_epochs(key, versions)
     if version is not None:
-        message = f"version {version} of config {key!r} is not in weight epoch {epoch}: name one of both"
+        message = f"version {version} of {name} is not in weight epoch {epoch}: name one of both"
     else:
-        message = f"config {key!r} has weight epochs 1 to {len(epochs)}, not {epoch}"
+        message = f"{name} has weight epochs 1 to {len(epochs)}, not {epoch}"
     return ApiError(404, "not_found", message, "epoch")
 
 

@@ -434,6 +434,10 @@ def test_new_weights_in_the_middle_begin_a_new_epoch(results_server: ServerProce
     assert whole["health"]["srm"]["expected"] == pytest.approx([8.2, 5.8])
     # Of the one variant there is nothing to compare in the second epoch.
     assert "epoch_left_out" in {warning["code"] for warning in whole["health"]["warnings"]}
+    # So it has no part in what is compared, nor in either variant's figure.
+    latency = answered_figures(whole)["latency_ms", "mean", "per_call", None]
+    assert [arm["estimate"] for arm in latency["variants"]] == [100, 100]
+    assert latency["comparisons"][0]["epochs_left_out"] == 1
     assert of_epoch["metrics"] == nearly(latest["metrics"])
     assert latest["experiment"]["config_version"] == 2
     assert [arm["weight"] for arm in latest["variants"]] == pytest.approx([0.8, 0.2])
@@ -446,6 +450,21 @@ def test_new_weights_in_the_middle_begin_a_new_epoch(results_server: ServerProce
     assert first["health"]["excluded"]["stale_version"] == 4
     assert estimate(first, "latency_ms", "mean") == 100
     assert latest["health"]["excluded"]["crossover"] == first["health"]["excluded"]["crossover"] == 0
+
+
+def test_what_there_is_not_is_refused_with_what_there_is(
+    results_server: ServerProcess, known: list[list[Session]]
+) -> None:
+    options = ("metrics=latency_ms,latncy", "version=9", "epoch=9", "inference=often")
+
+    answers = [results_server.get(f"/experiments/{KEY}/results?{option}") for option in options]
+
+    assert [status for status, _ in answers] == [400, 404, 404, 400]
+    told = [answer["error"]["message"] for _, answer in answers]
+    assert "'latncy' is no metric of this experiment, which has: latency_ms, " in told[0]
+    assert "versions 1 to 1, not 9" in told[1]
+    assert "weight epochs 1 to 1, not 9" in told[2]
+    assert "fixed_horizon" in told[3]
 
 
 def test_all_experiments_are_listed_with_their_traffic(
