@@ -64,6 +64,7 @@ def sums(generator: np.random.Generator, names: Any, calls: int, day: date) -> p
     latency_ms = made * generator.lognormal(6.5, 0.5, count)
     tokens = made * generator.integers(50, 3_000, (2, count))
     start = np.full(count, np.datetime64(day, "us").astype(np.int64))
+    index, _ = dealt(CONFIG, digests(CONFIG, names.tolist()))
     return rows_of(
         SESSION_ROLLUP,
         count,
@@ -72,7 +73,7 @@ def sums(generator: np.random.Generator, names: Any, calls: int, day: date) -> p
             "config_key": [KEY] * count,
             "session_id": names,
             "date": pa.array([day] * count, pa.date32()),
-            "model": ["gpt-4o"] * count,
+            "model": np.array(["gpt-4o", "gpt-4o-mini"])[index],
             "calls": made,
             "errors": generator.binomial(made, 0.02),
             "latency_count": made,

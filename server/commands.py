@@ -15,6 +15,7 @@ from schemas.project import DEFAULT_PROJECT
 from server import api_client
 from server.datasets import DatasetCommands
 from server.draft_commands import DraftCommands
+from server.end_command import End
 from server.errors import CommandError
 from server.flags import ApiKey, AsJson, DataDir, ProjectOfFiles, RegistryUrl, Url
 from server.keys import Keys
@@ -135,9 +136,9 @@ class Command(BaseSettings):
     )
 
     serve: CliSubCommand[Serve] = Field(description="Start the server.")
-    apply: CliSubCommand[Apply] = Field(description="Load configs, prompts, prompt tests and prices from a YAML file.")
+    apply: CliSubCommand[Apply] = Field(description="Load configs, prompts, prices and experiments from a YAML file.")
     diff: CliSubCommand[Diff] = Field(description="Tell what applying a YAML file would change.")
-    export: CliSubCommand[Export] = Field(description="Print configs, prompts, prompt tests and prices as a YAML file.")
+    export: CliSubCommand[Export] = Field(description="Print all of these as a YAML file.")
     history: CliSubCommand[History] = Field(description="List the versions of one of them.")
     rollback: CliSubCommand[Rollback] = Field(description="Make an older version the latest again.")
     draft: CliSubCommand[DraftCommands] = Field(description="Make, show and delete drafts.")
@@ -147,6 +148,7 @@ class Command(BaseSettings):
     rollout: CliSubCommand[Rollout] = Field(description="Give a config's variants weights, at once or step by step.")
     conclude: CliSubCommand[Conclude] = Field(description="End a test: the winner gets all sessions.")
     stop: CliSubCommand[Stop] = Field(description="Stop a test at once.")
+    end: CliSubCommand[End] = Field(description="End an experiment with a decision.")
     sql: CliSubCommand[Sql] = Field(description="Ask a read-only SQL question.")
     traces: CliSubCommand[TracesCommands] = Field(description="Export spans as JSON lines or Parquet.")
     forget: CliSubCommand[Forget] = Field(description="Remove all rows of one customer.")

@@ -19,6 +19,7 @@ from analytics.api import (
     datasets,
     errors,
     evaluations,
+    experiment_end,
     experiments,
     export,
     live,
@@ -281,6 +282,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.router.routes.extend(prometheus.routes(parts.metrics))
     app.include_router(registry.router(parts.registry))
     app.include_router(rollouts.router(parts.registry))
+    app.include_router(experiment_end.router(parts.registry))
     app.include_router(management.router(parts.registry))
     app.include_router(assign.router(parts.configs, parts.record))
     app.include_router(ofrep.router(parts.configs, parts.record))

@@ -31,7 +31,13 @@ from storage.registry.management import Management, export
 from storage.registry.registry import Registry
 from storage.registry.resources import Authorship, Kind
 
-KINDS: Mapping[str, Kind] = {"config": "config", "prompt": "prompt", "prompt-test": "prompt_ab_test", "price": "price"}
+KINDS: Mapping[str, Kind] = {
+    "config": "config",
+    "prompt": "prompt",
+    "prompt-test": "prompt_ab_test",
+    "price": "price",
+    "experiment": "experiment",
+}
 DIFFERENT = 3
 
 T = TypeVar("T")
@@ -66,7 +72,7 @@ class OnRegistry(BaseModel):
 
 
 class Apply(OnRegistry):
-    """Make the configs, prompts, prompt tests and prices of a YAML file the latest; a change makes a new version."""
+    """Make the resources of a YAML file (configs, prompts, prompt tests, prices, experiments) the latest versions."""
 
     file: CliPositionalArg[Path] = Field(description="The YAML file.")
     note: Note = ""
@@ -114,7 +120,7 @@ class Diff(OnRegistry):
 
 
 class Export(OnRegistry):
-    """Print all configs, prompts, prompt tests and prices as a YAML file, which applied again changes nothing."""
+    """Print all resources as a YAML file, which applied again changes nothing."""
 
     def cli_cmd(self) -> None:
         """Print the file; as JSON with --json."""
@@ -131,8 +137,8 @@ class Export(OnRegistry):
 class OnResource(OnRegistry):
     """What every command on one resource is told beside."""
 
-    kind: CliPositionalArg[Literal["config", "prompt", "prompt-test", "price"]] = Field(
-        description="config, prompt, prompt-test or price."
+    kind: CliPositionalArg[Literal["config", "prompt", "prompt-test", "price", "experiment"]] = Field(
+        description="config, prompt, prompt-test, price or experiment."
     )
     key: CliPositionalArg[str] = Field(description="Its key.")
 
@@ -156,7 +162,7 @@ class OnResource(OnRegistry):
 
 
 class History(OnResource):
-    """List the versions of a config, a prompt, a prompt test or a price, the newest first."""
+    """List the versions of a resource, the newest first."""
 
     def cli_cmd(self) -> None:
         """Print them."""
@@ -205,7 +211,7 @@ class Publish(OnResource):
 
 
 class Archive(OnResource):
-    """Take a config, a prompt, a prompt test or a price out of all lists; its versions are still served by number."""
+    """Take a resource out of all lists; its versions are still served by number."""
 
     note: Note = ""
 

@@ -16,7 +16,7 @@ PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 # To change something here takes a key of admin.
 MANAGEMENT = tuple(
     f"/api/{resources}{path}"
-    for resources in ("configs", "prompts", "prompt-tests", "prices")
+    for resources in ("configs", "prompts", "prompt-tests", "prices", "experiments")
     for path in (
         "",
         "/{key:path}",
@@ -29,7 +29,15 @@ MANAGEMENT = tuple(
         "/{key:path}/archive",
         "/{key:path}/restore",
     )
-) + tuple(f"/api/configs/{{key:path}}/{action}" for action in ("rollout", "conclude", "stop"))
+) + tuple(
+    f"/api/{action}"
+    for action in (
+        "configs/{key:path}/rollout",
+        "configs/{key:path}/conclude",
+        "configs/{key:path}/stop",
+        "experiments/{key:path}/end",
+    )
+)
 
 SCOPES: dict[str, Scopes] = {
     "/v1/traces": INGEST,

@@ -14,5 +14,6 @@ SESSION_LABELS = pa.schema(
         column("label", pa.string(), "Why it counts in the results or not."),
         column("variant", pa.string(), "The key of the variant that it was given."),
         column("variant_index", pa.int64(), "The place of that variant in the config."),
+        column("epoch", pa.int64(), "The weight epoch that it is of, counted from 1."),
     ]
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.api.registry import template_variables
+from schemas.api.prompt import template_variables
 
 names = st.text(string.ascii_letters + string.digits + "-_.:/é日 ", min_size=1, max_size=12).filter(
     lambda name: name == name.strip()
@@ -105,19 +105,45 @@ def prices(draw: st.DrawFn, key: str) -> dict[str, Any]:
     return {"key": key, **given} | draw(about) | draw(st.sampled_from([{}, {"replaces_reported": True}]))
 
 
+def experiments(config: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Return an experiment of a key, on one of the document's configs."""
+    alphas, powers = st.floats(0.001, 0.49), st.floats(0.5, 0.99)
+    metric = st.fixed_dictionaries(
+        {"name": st.just("resolved")},
+        optional={"role": st.sampled_from(["primary", "secondary"]), "cap": st.floats(0.01, 0.99)},
+    )
+    return st.fixed_dictionaries(
+        {"config": st.just(config)},
+        optional={
+            "hypothesis": texts,
+            "owner": names,
+            "alpha": alphas,
+            "n_star": st.integers(2, 10**6),
+            "power": powers,
+            "metrics": st.lists(metric, max_size=1),
+            "start": st.just("2026-01-01T02:00:00+02:00"),
+            "planned_end": st.just("2026-02-01T00:00:00Z"),
+            "notes": texts,
+        },
+    )
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Return a valid document as plain data; its prompt tests name prompts of its own."""
     prompt_keys = draw(st.lists(names, max_size=3, unique=True))
     test_keys = draw(st.lists(names, max_size=2, unique=True)) if prompt_keys else []
+    config_keys = draw(st.lists(names, max_size=3, unique=True))
+    experiment_keys = draw(st.lists(names, max_size=2, unique=True)) if config_keys else []
     return {
-        "configs": [draw(configs(key)) for key in draw(st.lists(names, max_size=3, unique=True))],
+        "configs": [draw(configs(key)) for key in config_keys],
         "prompts": [draw(prompts(key)) for key in prompt_keys],
         "prompt_ab_tests": [
             {"key": key, "variants": [{"prompt_key": prompt, "weight": draw(weights)} for prompt in prompt_keys]}
             for key in test_keys
         ],
         "prices": [draw(prices(key)) for key in draw(st.lists(names, max_size=2, unique=True))],
+        "experiments": [{"key": key, **draw(experiments(config_keys[0])), **draw(about)} for key in experiment_keys],
     }
 
 

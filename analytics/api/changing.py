@@ -26,7 +26,7 @@ from analytics.api.registry_requests import json_body, precondition, registry_er
 from schemas.api import management as shapes
 from schemas.api.management_examples import answer_example
 from schemas.api.problems import NAME_PATTERN, problems_of, shown
-from schemas.api.registry import NAME_CHARS_MAX
+from schemas.api.resource import NAME_CHARS_MAX
 from storage.registry import document
 from storage.registry.bodies import MODELS
 from storage.registry.errors import ResourceNotFoundError, StaleError

@@ -1,6 +1,8 @@
 """``GET /experiments`` and ``GET /experiments/{key}/results``."""
 
-from typing import Annotated, Any
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
@@ -8,10 +10,12 @@ from starlette.responses import Response
 from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.project import project
-from analytics.experiments.arms import experiment_of
+from analytics.api.results_options import chosen, experiment_at, links
+from analytics.experiments.beside import with_tests_beside
+from analytics.experiments.declarations import settings_of
 from analytics.experiments.kept_results import KeptResults
-from analytics.rows import json_value
-from fallom.assignment import variant_keys
+from analytics.experiments.listing import listed
+from analytics.experiments.settings import Inference
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
@@ -24,11 +28,11 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
 
     @routes.get("/experiments", summary="All experiments with their traffic")
     def experiments(caller: Annotated[str, Depends(project)]) -> Response:
-        """Return every config of the project, newest traffic first."""
+        """Return the declared experiments, and the configs that none looks at, newest traffic first."""
         traffic = {row["config_key"]: row for row in engine.query(sql.load("experiments"), project=caller).to_pylist()}
-        listed = [_summary(config, traffic.get(config["key"], {})) for config in registry.configs(caller)]
-        listed.sort(key=lambda entry: str(entry["last_seen_at"] or ""), reverse=True)
-        return json_answer({"experiments": listed})
+        declared, configs = registry.experiments(caller), registry.configs(caller)
+        found = listed(declared, configs, registry.prompt_ab_tests(caller), traffic, datetime.now(UTC))
+        return json_answer({"experiments": found})
 
     @routes.get(
         "/experiments/{key:path}/results", summary="Which variant is faster, cheaper, fails less, scores better"
@@ -37,33 +41,25 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         key: str,
         caller: Annotated[str, Depends(project)],
         version: Annotated[int | None, Query(ge=1, description="A config version; the latest if absent.")] = None,
+        epoch: Annotated[int | None, Query(ge=1, description="A weight epoch; all of the same arms if absent.")] = None,
+        inference: Annotated[Inference | None, Query(description="Instead of the experiment's own inference.")] = None,
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
     ) -> Response:
         """Return the experiment's results as of now."""
-        versions = registry.config_versions(caller, key)
+        looked_at, settings = settings_of(registry, caller, key)
+        is_config = settings.looks_at == "config"
+        known = registry.config_versions if is_config else registry.prompt_ab_test_versions
+        versions = known(caller, looked_at)
         if not versions:
-            known = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
-            raise ApiError(404, "not_found", f"no config {key!r} is defined; there are: {known}", "key")
-        experiment = experiment_of(key, versions, version)
-        if experiment is None:
-            raise ApiError(
-                404, "not_found", f"config {key!r} has versions 1 to {len(versions)}, not {version}", "version"
-            )
-        only = frozenset(name.strip() for name in metrics.split(",")) if metrics else None
-        return json_answer(kept.results(caller, experiment, only=only))
+            there = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
+            raise ApiError(404, "not_found", f"no config {looked_at!r} is defined; there are: {there}", "key")
+        experiment = experiment_at(settings.looks_at, looked_at, versions, version, epoch)
+        if is_config:
+            experiment = with_tests_beside(experiment, registry.configs(caller))
+        if inference is not None:
+            settings = replace(settings, inference=inference)
+        found = kept.results(caller, experiment, settings)
+        told = {**found["experiment"], "key": key, settings.looks_at: looked_at}
+        return json_answer(chosen({**found, "experiment": told, "links": links(key)}, metrics))
 
     return routes
-
-
-def _summary(config: dict[str, Any], traffic: dict[str, Any]) -> dict[str, Any]:
-    seen = [traffic[name] for name in ("last_exposure", "last_call") if traffic.get(name)]
-    return {
-        "key": config["key"],
-        "status": "running" if traffic else "waiting",
-        "config_version": config["version"],
-        "variants": variant_keys(config["variants"]),
-        "sessions": traffic.get("sessions", 0),
-        "calls": traffic.get("calls", 0),
-        "first_exposure_at": json_value(traffic.get("first_exposure")),
-        "last_seen_at": json_value(max(seen)) if seen else None,
-    }

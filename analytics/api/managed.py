@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from schemas.api.registry import Prompt
+from schemas.api.prompt import Prompt
 from storage.registry.bodies import resource_of
 from storage.registry.differences import Difference
 from storage.registry.resources import Change, Draft, Kind, Resource, Version
@@ -16,6 +16,7 @@ PATHS: Mapping[Kind, str] = {
     "prompt": "prompts",
     "prompt_ab_test": "prompt-tests",
     "price": "prices",
+    "experiment": "experiments",
 }
 """Under which path a kind is."""
 

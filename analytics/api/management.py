@@ -26,7 +26,7 @@ from analytics.api.descriptions import json_request
 from analytics.api.managed import PATHS, draft_content, resource_content, version_content
 from analytics.api.registry_requests import Note, json_body, precondition, registry_errors
 from schemas.api import management as shapes
-from schemas.api.registry import NAME_CHARS_MAX
+from schemas.api.resource import NAME_CHARS_MAX
 from storage.registry.management import Management
 from storage.registry.registry import Registry
 from storage.registry.resources import Authorship, Resource

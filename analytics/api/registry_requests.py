@@ -15,6 +15,7 @@ from schemas.api.problems import TEXT_PATTERN
 from storage.registry import document
 from storage.registry.errors import (
     DocumentError,
+    ExperimentEndedError,
     RegistryBusyError,
     RegistryError,
     ResourceArchivedError,
@@ -69,7 +70,7 @@ def registry_errors() -> Iterator[None]:
         raise ApiError(400, "invalid_argument", str(err), err.problems[0].path) from err
     except ResourceNotFoundError as err:
         raise ApiError(404, "not_found", str(err)) from err
-    except (ResourceArchivedError, ResourceInUseError) as err:
+    except (ResourceArchivedError, ResourceInUseError, ExperimentEndedError) as err:
         raise ApiError(409, "conflict", str(err)) from err
     except StaleError:
         # It is answered with what is there now, by who knows how to get that.

@@ -1,121 +1,154 @@
-"""The arms of an experiment: the variants of one config version, and the versions that assign just as it does."""
+"""The arms of an experiment: the variants of a config, or of a prompt test, and the weight epochs that count."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from fallom.assignment import (
-    assign,
-    effective_shares,
-    targeted_variant,
-    targeting_fields,
-    variant_keys,
-    variant_list,
-)
+from analytics.experiments.epochs import Epoch, arms_rule, weight_epochs
+from fallom.assignment import assign, variant_keys, variant_list
 from storage.registry.resources import ConfigVersion
+
+Column = Literal["config_key", "prompt_ab_test_key"]
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One variant: its key, its model, and the share of sessions that the assignment gives it."""
+    """One variant: its key, its model (None for a prompt's), and the share of sessions that it gets by now."""
 
     key: str
-    model: str
+    model: str | None
     share: float
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A config under test, at one version.
+    """A config or prompt test under test, with the arms of one version.
 
-    ``epoch`` holds the versions whose variants, weights, targeting and hash are the same as this one's: their sessions
-    were assigned alike and may be counted together. Sessions of other versions may not. ``by_chance`` is the config
-    without its targeting.
+    ``epochs`` are those whose sessions count, oldest first, of all that there were (``timeline``). A row is the
+    experiment's where its ``column`` has the key. ``beside`` are other configs that deal sessions by the same hash.
     """
 
     key: str
     version: int
     arms: tuple[Arm, ...]
-    by_chance: dict[str, Any]
-    epoch: frozenset[int]
-    known_versions: frozenset[int]
-    targeting: dict[str, Any]
-    started_at: datetime
+    epochs: tuple[Epoch, ...]
+    timeline: tuple[Epoch, ...]
+    column: Column = "config_key"
+    beside: tuple[str, ...] = ()
+
+    @property
+    def versions(self) -> frozenset[int]:
+        """Return the versions whose sessions count."""
+        return frozenset(version for epoch in self.epochs for version in epoch.versions)
+
+    @property
+    def started_at(self) -> datetime:
+        """Return since when there is a version whose sessions count."""
+        return self.epochs[0].start
+
+    @property
+    def by_chance(self) -> dict[str, Any]:
+        """Return the latest epoch's body without its targeting; all hash alike."""
+        return self.epochs[-1].by_chance
 
     @property
     def has_unseen_targeting(self) -> bool:
         """Return whether who is targeted depends on more than the customer, which only the client knows."""
-        return not targeting_fields(self.targeting) <= {"customerId"}
+        return any(epoch.has_unseen_targeting for epoch in self.epochs)
 
     @property
     def needs_customers(self) -> bool:
         """Return whether a session's arm depends on its customer."""
-        return bool(self.targeting) or self.by_chance.get("sticky_by") == "customer"
+        return any(epoch.targeting for epoch in self.epochs) or self.by_chance.get("sticky_by") == "customer"
 
     @property
     def is_by_request(self) -> bool:
         """Return whether each request is dealt anew: a session is then in no arm."""
         return self.by_chance.get("sticky_by") == "request"
 
-    def is_targeted(self, customer_id: str | None) -> bool:
-        """Return whether the targeting, not chance, decides on this customer's sessions."""
-        found = targeted_variant(self.targeting, customer_id, None)
-        return found is not None and 0 <= found[0] < len(self.arms)
+    def arms_of(self, assigned: str | None) -> list[int]:
+        """Return the indexes of the arms that what a client was given, as exposures name it, may be of.
 
-    def arm_of_hash(self, session_id: str, customer_id: str | None = None) -> int | None:
-        """Return the index of the arm that the session's bucket falls to; None where it is outside of the test."""
-        found = assign(self.by_chance, session_id, customer_id=customer_id)
+        It is a model, or a prompt as ``prompt_name`` has it.
+        """
+        if self.column == "config_key":
+            return [index for index, arm in enumerate(self.arms) if arm.model == assigned]
+        return [index for index, arm in enumerate(self.arms) if assigned and _is_prompt_of(arm.key, assigned)]
+
+    def arm_of_hash(self, session_id: str, customer_id: str | None = None, *, epoch: Epoch | None = None) -> int | None:
+        """Return the index of the arm that the session's bucket falls to in an epoch, the latest if None.
+
+        None where the session is outside of the test.
+        """
+        by_chance = (epoch or self.epochs[-1]).by_chance
+        found = assign(by_chance, session_id, customer_id=customer_id)
         return None if found.reason == "outside_traffic" else found.variant_index
 
 
-def experiment_of(key: str, versions: list[ConfigVersion], version: int | None = None) -> Experiment | None:
-    """Return the experiment at a version of the config, the latest if None; None where there is no such version."""
-    chosen = [found for found in versions if version in (None, found.version)]
+def prompt_name(prompt_key: str, prompt_version: int | None) -> str:
+    """Return how a prompt is named as an arm: with its version, where it has a fixed one."""
+    return prompt_key if prompt_version is None else f"{prompt_key}@{prompt_version}"
+
+
+def prompt_experiment_of(
+    key: str, versions: Sequence[ConfigVersion], version: int | None = None, *, epoch: int | None = None
+) -> Experiment | None:
+    """Return the experiment of a prompt test, as ``experiment_of`` does that of a config.
+
+    Clients deal its variants as those of a config of hash_version 1, by session. They report no exposures: what a
+    session's calls say of their prompt stands for them.
+    """
+    configs = [ConfigVersion(each.version, each.created_at, _as_config(each.body)) for each in versions]
+    found = experiment_of(key, configs, version, epoch=epoch)
+    if found is None:
+        return None
+    arms = tuple(replace(arm, model=None) for arm in found.arms)
+    return replace(found, arms=arms, column="prompt_ab_test_key")
+
+
+def experiment_of(
+    key: str, versions: Sequence[ConfigVersion], version: int | None = None, *, epoch: int | None = None
+) -> Experiment | None:
+    """Return the experiment at a version of the config, at an epoch's last, or, if both are None, at the latest.
+
+    At the latest version all epochs of its arms count, else the one alone. None where there is no such version, or no
+    such epoch.
+    """
+    timeline = weight_epochs(key, versions)
+    chosen = [
+        each
+        for each in timeline
+        if (epoch is None or each.number == epoch) and (version is None or version in each.versions)
+    ]
     if not chosen:
         return None
     current = chosen[-1]
-    epoch = _epoch(versions, current)
-    variants = variant_list(current.body["variants"])
-    weights = tuple(float(variant["weight"]) for variant in variants)
-    keys = variant_keys(current.body["variants"])
-    targeting = current.body.get("targeting") or {}
+    rule = arms_rule(current)
+    is_whole = version is None and epoch is None
+    body = current.by_chance
+    arms = zip(variant_keys(body["variants"]), variant_list(body["variants"]), current.shares, strict=True)
     return Experiment(
         key=key,
-        version=current.version,
-        arms=tuple(
-            Arm(arm_key, str(variant["model"]), share)
-            for arm_key, variant, share in zip(keys, variants, effective_shares(weights), strict=True)
-        ),
-        by_chance={**current.body, "key": key, "targeting": None},
-        epoch=frozenset(found.version for found in epoch),
-        known_versions=frozenset(found.version for found in versions),
-        targeting={} if targeting.get("enabled") is False else targeting,
-        started_at=min(found.created_at for found in epoch),
+        version=version or current.versions[-1],
+        arms=tuple(Arm(arm_key, str(variant["model"]), share) for arm_key, variant, share in arms),
+        epochs=tuple(each for each in timeline if arms_rule(each) == rule) if is_whole else (current,),
+        timeline=timeline,
     )
 
 
-def _epoch(versions: list[ConfigVersion], current: ConfigVersion) -> list[ConfigVersion]:
-    """Return the unbroken run of versions around ``current`` that assign sessions as it does."""
-    rule = _assignment_rule(current.body)
-    run: list[ConfigVersion] = []
-    for found in versions:
-        if _assignment_rule(found.body) == rule:
-            run.append(found)
-        elif any(kept.version == current.version for kept in run):
-            break
-        else:
-            run = []
-    return run
+def _as_config(body: dict[str, Any]) -> dict[str, Any]:
+    names = [(prompt_name(each["prompt_key"], each.get("prompt_version")), each["weight"]) for each in body["variants"]]
+    return {"variants": {name: {"model": name, "weight": weight} for name, weight in names}}
 
 
-def _assignment_rule(body: dict[str, Any]) -> tuple[object, ...]:
-    variants = variant_list(body["variants"])
-    keys = variant_keys(body["variants"])
-    arms = [(key, variant["model"], float(variant["weight"])) for key, variant in zip(keys, variants, strict=True)]
-    chance = (
-        body.get("hash_version", 1),
-        body.get("seed") or "",
-        body.get("traffic", 100),
-        body.get("sticky_by") or "session",
-    )
-    return arms, body.get("targeting") or None, chance
+def _is_prompt_of(arm: str, assigned: str) -> bool:
+    """Return whether a prompt is that of an arm: an arm without a version has any, a call without one may be of any."""
+    arm_key, arm_version = _prompt_parts(arm)
+    prompt_key, version = _prompt_parts(assigned)
+    return arm_key == prompt_key and (arm_version == version or not arm_version or not version)
+
+
+def _prompt_parts(name: str) -> tuple[str, str]:
+    key, at, version = name.rpartition("@")
+    return (key, version) if at and version.isdecimal() else (name, "")

@@ -1,17 +1,17 @@
-"""Cohorts: which sessions are in the experiment, in which arm, and why others are not.
+"""Cohorts: which sessions are in the experiment, in which arm and weight epoch, and why others are not.
 
 A session counts under the arm that it was exposed to (intention to treat), if chance put it there: its arm is
 recomputed from the public hash and compared with what was recorded.
 
 Theory of operation. All sessions are judged at once. An exposure's texts have few values, so what a model, a reason, a
 version or a customer means is worked out once a value, by the same functions as for one session, and spread by codes;
-a session's exposures lie side by side in the order of time.
+a session's exposures lie side by side in the order of time. An exposure is of the epoch of the version that it names,
+else of the version that was in force at its time; a session is of the epoch of its first.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,52 +20,70 @@ from numpy.typing import NDArray
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.assignments import dealt, digests
-from schemas.table import TIMESTAMP
+from analytics.experiments.exposure_rows import NO_TIME, Codes, ExposureRows, coded
 
 Label = Literal[
-    "randomised", "targeted", "forced", "fallback", "stale_version", "crossover", "outside_traffic", "by_request"
-]
+    "randomised", "targeted", "forced", "fallback", "stale_version", "crossover", "outside_traffic", "by_request",
+    "outside_window", "model_mismatch",
+]  # fmt: skip
 LABELS: tuple[Label, ...] = (
     "randomised", "targeted", "forced", "fallback", "stale_version", "crossover", "outside_traffic", "by_request",
+    "outside_window", "model_mismatch",
 )  # fmt: skip
-# Those that any experiment may have; a share of the traffic, and dealing by request, are only in those that have one.
-EXCLUDED_LABELS: tuple[Label, ...] = ("targeted", "forced", "fallback", "stale_version", "crossover")
-EXPOSURE_ROWS = pa.schema(
-    [
-        ("session_id", pa.string()),
-        ("config_version", pa.int64()),
-        ("assigned_model", pa.string()),
-        ("variant_index", pa.int64()),
-        ("reason", pa.string()),
-        ("customer_id", pa.string()),
-        ("event_time", TIMESTAMP),
-        ("digest", pa.uint64()),
-    ]
-)
-"""Distinct exposures, each at its earliest. ``digest`` is that of the session, as ``assignments.digests`` has it."""
-_TARGETED_REASONS = ("individual_target", "rule")
-_NO_ARM = -1
-_NOWHERE = np.iinfo(np.int64).max
+COUNTED_LABELS: tuple[Label, ...] = ("randomised", "model_mismatch")
+# Those that any experiment may have; the others are only in those that have a share of the traffic, deal by request, …
+EXCLUDED_LABELS: tuple[Label, ...] = ("targeted", "forced", "fallback", "stale_version", "crossover", "outside_window")
+STALE_AFTER = timedelta(minutes=1)
+"""How long clients may not yet have learnt of a new version: what they ask for configs by."""
 
-_Codes = NDArray[np.int64]
+_TARGETED_REASONS = ("individual_target", "rule")
+_NONE = -1
+_EPOCH_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
 _Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """The time in which a session must first be exposed: from ``start``, and before ``end``."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+_ALWAYS = Window()
+
+
+@dataclass(frozen=True, slots=True)
 class Cohort:
-    """Every exposed session: its first exposure, its label as an index of ``LABELS``, its arm (-1: none)."""
+    """Every exposed session: its first exposure, its label as an index of ``LABELS``, its arm and epoch (-1: none).
+
+    An epoch is a place in the experiment's ``epochs``. ``stale_clients`` is the number of sessions whose client had a
+    version that had been superseded for longer than ``STALE_AFTER``, by one that assigns otherwise.
+    """
 
     session_ids: pa.Array
     exposed_at: pa.Array
     labels: NDArray[np.int8]
-    arms: _Codes
+    arms: Codes
+    epochs: Codes
+    stale_clients: int
 
     @property
     def excluded(self) -> dict[str, int]:
         """Return the number of sessions that do not count, by label."""
-        counts = dict(zip(LABELS, np.bincount(self.labels, minlength=len(LABELS)).tolist(), strict=True))
-        del counts["randomised"]
-        return {name: count for name, count in counts.items() if count or name in EXCLUDED_LABELS}
+        counts = self.labelled
+        return {
+            name: count
+            for name, count in counts.items()
+            if name not in COUNTED_LABELS and (count or name in EXCLUDED_LABELS)
+        }
+
+    @property
+    def labelled(self) -> dict[str, int]:
+        """Return the number of sessions of each label."""
+        return dict(zip(LABELS, np.bincount(self.labels, minlength=len(LABELS)).tolist(), strict=True))
 
     @property
     def first_exposure(self) -> datetime | None:
@@ -77,180 +95,178 @@ class Cohort:
     @property
     def is_counted(self) -> _Mask:
         """Return which sessions chance put into their arm."""
-        mask: _Mask = self.labels == LABELS.index("randomised")
+        mask: _Mask = np.isin(self.labels, [LABELS.index(label) for label in COUNTED_LABELS])
         return mask
 
-    def sessions(self, arm: int) -> int:
-        """Return how many sessions fell to the arm."""
-        return int(np.count_nonzero(self.is_counted & (self.arms == arm)))
+    def sessions(self, arm: int, epoch: int | None = None) -> int:
+        """Return how many sessions fell to the arm, in one epoch or in all."""
+        mask = self.is_counted & (self.arms == arm)
+        return int(np.count_nonzero(mask if epoch is None else mask & (self.epochs == epoch)))
+
+    def with_mismatches(self, numbers: Codes) -> "Cohort":
+        """Return the cohort in which those of these sessions that count were served by other models than assigned."""
+        labels = self.labels.copy()
+        labels[numbers] = np.where(
+            labels[numbers] == LABELS.index("randomised"), LABELS.index("model_mismatch"), labels[numbers]
+        )
+        return replace(self, labels=labels)
 
     def to_table(self) -> pa.Table:
-        """Return one row a session: session_id, a number for it, and the arm that it counts in, else NULL."""
-        arms = pa.array(self.arms, pa.int32(), mask=~self.is_counted)
-        return pa.table({"session_id": self.session_ids, "number": np.arange(len(arms), dtype=np.int32), "arm": arms})
+        """Return one row a session: session_id, a number for it, the arm and the epoch that it counts in, else NULL."""
+        is_out = ~self.is_counted
+        return pa.table(
+            {
+                "session_id": self.session_ids,
+                "number": np.arange(len(self.arms), dtype=np.int32),
+                "arm": pa.array(self.arms, pa.int32(), mask=is_out),
+                "epoch": pa.array(self.epochs, pa.int32(), mask=is_out),
+            }
+        )
 
 
-def cohort_of(experiment: Experiment, exposures: pa.Table, customers: pa.Table | None = None) -> Cohort:
+def cohort_of(
+    experiment: Experiment, exposures: pa.Table, customers: pa.Table | None = None, window: Window = _ALWAYS
+) -> Cohort:
     """Label every session of ``EXPOSURE_ROWS``.
 
     ``customers`` (session_id, customer_id) names the customer of a session whose exposures do not. The first exposure
     decides on the epoch: a session that lives across a change of weights is of the epoch it began in.
     """
-    rows = _Rows.of(exposures)
-    units = _units(experiment, rows, customers)
-    is_current = rows.told("config_version", lambda version: _is_current(experiment, version))
+    rows = ExposureRows.of(exposures)
+    places, is_superseded = _versions(experiment, rows)
+    place = rows.first(places)
+    is_stale_client = rows.first(is_superseded)
+    epochs = np.where(is_stale_client, _NONE, _counted_codes(experiment)[place])
+    units = _units(experiment, rows, customers, epochs)
     arms = _arms_given(experiment, rows, units)
-    # Of those that are not current the arm says nothing.
-    least = rows.by_session(np.minimum, np.where(is_current, arms, _NOWHERE))
-    most = rows.by_session(np.maximum, np.where(is_current, arms, _NO_ARM))
-    arm = most
+    # Exposures of other epochs say nothing of the arm: other weights may deal the session anew.
+    is_own = places == rows.of_session(place)
+    least = rows.by_session(np.minimum, np.where(is_own, arms, NO_TIME))
+    arm = rows.by_session(np.maximum, np.where(is_own, arms, _NONE))
     is_targeted = rows.first(rows.told("reason", lambda reason: reason in _TARGETED_REASONS)) | units.is_targeted
-    by_chance = (arm == units.arms) & (arm != _NO_ARM)
-    has_targeting = np.full(len(arm), bool(experiment.targeting))
     # The first that holds decides.
     rules: list[tuple[Label, _Mask]] = [
+        ("outside_window", _is_outside(window, rows.first(rows.times))),
         ("fallback", rows.first(rows.told("reason", lambda reason: reason == "fallback"))),
-        ("stale_version", ~rows.first(is_current)),
+        ("stale_version", epochs == _NONE),
         # Also of one that was seen in a single arm: sessions of few requests are not like the others.
         ("by_request", np.full(len(arm), experiment.is_by_request)),
-        ("crossover", least != most),
+        ("crossover", least != arm),
         # Also where the hash agrees: chance did not put it there, and would not have put others of its kind elsewhere.
         ("targeted", is_targeted),
         ("outside_traffic", units.is_outside),
-        ("randomised", by_chance),
-        ("targeted", has_targeting & (arm != _NO_ARM)),
+        ("randomised", (arm == units.arms) & (arm != _NONE)),
+        ("targeted", units.has_targeting & (arm != _NONE)),
     ]
     codes = [np.int8(LABELS.index(label)) for label, _ in rules]
     labels = np.select([mask for _, mask in rules], codes, np.int8(LABELS.index("forced"))).astype(np.int8)
     has_arm = np.isin(labels, [LABELS.index(label) for label in ("randomised", "targeted", "forced")])
-    return Cohort(rows.session_ids, rows.exposed_at, labels, np.where(has_arm, arm, _NO_ARM))
+    return Cohort(
+        session_ids=rows.session_ids,
+        exposed_at=rows.exposed_at,
+        labels=labels,
+        arms=np.where(has_arm, arm, _NONE),
+        epochs=epochs,
+        stale_clients=int(np.count_nonzero(is_stale_client & (labels == LABELS.index("stale_version")))),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Exposures by session, each session's in the order of time; ``starts`` are the places of each one's first."""
+def _versions(experiment: Experiment, rows: ExposureRows) -> tuple[Codes, _Mask]:
+    """Return each exposure's epoch, as a place in the timeline, and whether its client was late to learn of the next.
 
-    table: pa.Table
-    starts: _Codes
-    session_ids: pa.Array
+    A version that the registry does not know (it may have been made anew) says nothing; one that is of the future says
+    that the client's clock is slow.
+    """
+    timeline = experiment.timeline
+    place_of = {version: place for place, epoch in enumerate(timeline) for version in epoch.versions}
+    named = rows.told("config_version", lambda version: place_of.get(version, _NONE), np.int64)
+    times = rows.times
+    if len(timeline) == 1:
+        return np.zeros(len(named), np.int64), np.zeros(len(named), np.bool_)
+    starts = np.array([_microseconds(epoch.start) for epoch in timeline])
+    in_force = np.maximum(np.searchsorted(starts, times, side="right") - 1, 0)
+    ends = np.append(starts[1:] + STALE_AFTER // _MICROSECOND, NO_TIME)
+    return np.where(named == _NONE, in_force, named), (named != _NONE) & (times > ends[named]) & (times != NO_TIME)
 
-    @classmethod
-    def of(cls, exposures: pa.Table) -> "_Rows":
-        sessions, session_ids = _coded(exposures["session_id"])
-        count = len(session_ids)
-        if count == len(sessions):
-            return cls(exposures, np.arange(count), session_ids)
-        # Of those at the same time an order that does not depend on how they were read.
-        ties = [_ranks(exposures[name]) for name in ("variant_index", "assigned_model", "reason", "config_version")]
-        order = np.lexsort((*ties, _times(exposures["event_time"]), sessions))
-        starts = np.searchsorted(sessions[order], np.arange(count))
-        return cls(exposures.take(pa.array(order)), starts, session_ids)
 
-    @property
-    def exposed_at(self) -> pa.Array:
-        return self.first(self.table["event_time"].combine_chunks())
+def _counted_codes(experiment: Experiment) -> Codes:
+    """Return of each epoch of the timeline which of those that count it is; -1 where it is none."""
+    codes = {epoch.number: code for code, epoch in enumerate(experiment.epochs)}
+    return np.array([codes.get(epoch.number, _NONE) for epoch in experiment.timeline])
 
-    def first(self, values: Any) -> Any:
-        """Return what stands at each session's first exposure."""
-        if len(values) == len(self.starts):
-            return values
-        return values.take(pa.array(self.starts)) if isinstance(values, pa.Array) else values[self.starts]
 
-    def told(self, name: str, tells: Callable[[Any], object], kind: type = bool) -> NDArray[Any]:
-        """Return what ``tells`` says of each row's value in a column, asked once a value."""
-        codes, values = _coded(self.table[name])
-        return np.array([tells(value) for value in values.to_pylist()], kind)[codes]
+def _is_outside(window: Window, times: Codes) -> _Mask:
+    is_outside: _Mask = np.zeros(len(times), np.bool_)
+    if window.start is not None:
+        is_outside |= times < _microseconds(window.start)
+    if window.end is not None:
+        is_outside |= times >= _microseconds(window.end)
+    return is_outside
 
-    def by_session(self, reduce: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
-        """Return one value a session of those of its rows."""
-        return values if len(values) == len(self.starts) else reduce.reduceat(values, self.starts)
 
-    def of_session(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return a session's value for each of its rows."""
-        lengths = np.diff(np.append(self.starts, self.table.num_rows))
-        return np.repeat(values, lengths)
+def _microseconds(time: datetime) -> int:
+    return (time - _EPOCH_ZERO) // _MICROSECOND
 
 
 @dataclass(frozen=True, slots=True)
 class _Units:
-    """Of each session the arm that chance gives it, whether it is outside of the traffic, whether it is targeted."""
+    """Of each session the arm that chance gives it in its epoch, and what else its epoch says of it."""
 
-    arms: _Codes
+    arms: Codes
     is_outside: _Mask
     is_targeted: _Mask
+    has_targeting: _Mask
 
 
-def _units(experiment: Experiment, rows: _Rows, customers: pa.Table | None) -> _Units:
+def _units(experiment: Experiment, rows: ExposureRows, customers: pa.Table | None, epochs: Codes) -> _Units:
     hashes = rows.first(rows.table["digest"].to_numpy())
-    is_targeted = np.zeros(len(hashes), np.bool_)
+    codes, names = np.zeros(len(hashes), np.int64), [None]
     if experiment.needs_customers:
-        codes, found = _coded(_customers(rows, customers))
+        codes, found = coded(_customers(rows, customers))
         names = found.to_pylist()
-        is_targeted = np.array([experiment.is_targeted(name) for name in names], np.bool_)[codes]
         if experiment.by_chance.get("sticky_by") == "customer":
             of_name = digests(experiment.by_chance, [name or "" for name in names])
             is_known = np.array([bool(name) for name in names], np.bool_)
             hashes = np.where(is_known[codes], of_name[codes], hashes)
-    arms, is_outside = dealt(experiment.by_chance, hashes)
-    return _Units(arms, is_outside, is_targeted)
+    arms = np.full(len(hashes), _NONE)
+    is_outside, is_targeted, has_targeting = (np.zeros(len(hashes), np.bool_) for _ in range(3))
+    for code, epoch in enumerate(experiment.epochs):
+        is_its = epochs == code
+        arms[is_its], is_outside[is_its] = dealt(epoch.by_chance, hashes[is_its])
+        if epoch.targeting:
+            of_name = np.array([epoch.is_targeted(name) for name in names], np.bool_)
+            has_targeting[is_its], is_targeted[is_its] = True, of_name[codes[is_its]]
+    return _Units(arms, is_outside, is_targeted, has_targeting)
 
 
-def _customers(rows: _Rows, customers: pa.Table | None) -> pa.Array:
+def _customers(rows: ExposureRows, customers: pa.Table | None) -> pa.Array:
     """Return each session's customer: that of its earliest exposure that names one, else that of its spans."""
     named = rows.table["customer_id"].combine_chunks()
     is_named = pc.fill_null(pc.not_equal(named, ""), False).to_numpy(zero_copy_only=False)
-    places = rows.by_session(np.minimum, np.where(is_named, np.arange(len(named)), _NOWHERE))
-    of_exposures = named.take(pa.array(places, mask=places == _NOWHERE))
+    places = rows.by_session(np.minimum, np.where(is_named, np.arange(len(named)), NO_TIME))
+    of_exposures = named.take(pa.array(places, mask=places == NO_TIME))
     if customers is None:
         return of_exposures
     of_spans = customers["customer_id"].combine_chunks()
     return pc.coalesce(of_exposures, of_spans.take(pc.index_in(rows.session_ids, customers["session_id"])))
 
 
-def _is_current(experiment: Experiment, version: int | None) -> bool:
-    # A version that the registry does not know (it may have been made anew) is judged by the hash alone.
-    return version in experiment.epoch or version not in experiment.known_versions
-
-
-def _arms_given(experiment: Experiment, rows: _Rows, units: _Units) -> _Codes:
+def _arms_given(experiment: Experiment, rows: ExposureRows, units: _Units) -> Codes:
     """Return the arm of each exposure: the index that it names, if that serves its model; else one that does.
 
     Of several that do, the one that the hash gives.
     """
-    models = [arm.model for arm in experiment.arms]
-    serves: dict[str, list[int]] = {
-        model: [place for place, name in enumerate(models) if name == model] for model in models
-    }
-    indexes = rows.table["variant_index"].fill_null(_NO_ARM).to_numpy()
-    named = np.full(len(indexes), _NO_ARM)
-    by_hash = rows.of_session(np.where(units.is_outside, _NO_ARM, units.arms))
-    codes, given = _coded(rows.table["assigned_model"])
-    for code, model in enumerate(given.to_pylist()):
-        if model not in serves:
+    indexes = rows.table["variant_index"].fill_null(_NONE).to_numpy()
+    named = np.full(len(indexes), _NONE)
+    by_hash = rows.of_session(np.where(units.is_outside, _NONE, units.arms))
+    codes, given = coded(rows.table["assigned_model"])
+    for code, assigned in enumerate(given.to_pylist()):
+        candidates = experiment.arms_of(assigned)
+        if not candidates:
             continue
-        candidates, is_its = serves[model], codes == code
+        is_its = codes == code
         named[is_its] = candidates[0]
         for others in (by_hash, indexes):
             fits = is_its & np.isin(others, candidates)
             named[fits] = others[fits]
     return named
-
-
-def _coded(column: pa.Array | pa.ChunkedArray) -> tuple[_Codes, pa.Array]:
-    """Return a code a row, and the values, NULL among them, in the order in which they first come."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    coded = pc.dictionary_encode(column, null_encoding="encode")
-    return coded.indices.to_numpy().astype(np.int64), coded.dictionary
-
-
-def _ranks(column: pa.ChunkedArray) -> _Codes:
-    codes, values = _coded(column)
-    ranks = np.empty(len(values), np.int64)
-    ranks[pc.sort_indices(values).to_numpy()] = np.arange(len(values))
-    return ranks[codes]
-
-
-def _times(column: pa.ChunkedArray) -> _Codes:
-    times: _Codes = column.combine_chunks().view(pa.int64()).fill_null(_NOWHERE).to_numpy()
-    return times

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from analytics.experiments.arms import Experiment, experiment_of
+from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.cohorts import LABELS, Cohort
-from analytics.experiments.measures import read_cohort
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
 from storage.session_labels import SESSION_LABELS
@@ -25,6 +25,7 @@ def session_labels(engine: DuckDBEngine, registry: Registry, project: str) -> pa
 def _rows(project: str, experiment: Experiment, cohort: Cohort) -> pa.Table:
     count = len(cohort.labels)
     arms = pa.array(cohort.arms, mask=cohort.arms < 0)
+    epochs = pa.array(cohort.epochs, mask=cohort.epochs < 0)
     columns = {
         "project": pa.repeat(project, count),
         "config_key": pa.repeat(experiment.key, count),
@@ -34,5 +35,6 @@ def _rows(project: str, experiment: Experiment, cohort: Cohort) -> pa.Table:
         "label": pa.array(LABELS).take(pa.array(cohort.labels)),
         "variant": pa.array([arm.key for arm in experiment.arms], pa.string()).take(arms),
         "variant_index": arms,
+        "epoch": pa.array([epoch.number for epoch in experiment.epochs]).take(epochs),
     }
     return pa.table([columns[name] for name in SESSION_LABELS.names], SESSION_LABELS)

@@ -8,6 +8,7 @@ from typing import Any
 
 from analytics.rows import json_value
 from analytics.traces.conversation import Conversation
+from analytics.traces.event_content import content_of_events
 from analytics.traces.listing import SESSIONS, US_MAX, moment, narrow, newest_receipt
 from analytics.traces.rows import answered, milliseconds, tokens_of
 from fallom.assignment import variant_keys
@@ -19,6 +20,9 @@ CALLS_MAX = 500
 # What a call may have of input, and of output: histories repeat themselves, so that all are as the square of one.
 CONTENT_BYTES_MAX = 128 * 1024
 SESSION_S_MAX = 20.0
+EVENTS_MAX = 5_000
+# An event may bear a time a little before its call, or after it has ended.
+EVENT_DELAY_US_MAX = 1_000_000
 
 
 def session_of(engine: DuckDBEngine, registry: Registry, project: str, session_id: str) -> dict[str, Any] | None:
@@ -59,8 +63,28 @@ def _spans(session: QuerySession, session_id: str) -> tuple[dict[str, Any] | Non
     limits = {"calls_max": CALLS_MAX + 1, "bytes_max": CONTENT_BYTES_MAX}
     named: dict[str, object] = {"session_id": session_id}
     calls = session.query(sql.load("session_calls"), named | limits).to_pylist()
+    _add_events(session, calls, as_of)
     (summary,) = answered(session, SESSIONS, rows, as_of)
     return summary, calls
+
+
+def _add_events(session: QuerySession, calls: Sequence[dict[str, Any]], as_of: datetime) -> None:
+    """Give the calls that bear no content what their events tell."""
+    silent = [call for call in calls if call["input"] is None and call["output"] is None and not call["is_cut"]]
+    if not silent:
+        return
+    least_us = min(call["start_us"] for call in silent)
+    greatest_us = max(call["start_us"] + (call["duration_ns"] or 0) // 1000 for call in silent)
+    narrow(session, least_us - EVENT_DELAY_US_MAX, greatest_us + EVENT_DELAY_US_MAX, as_of)
+    named: dict[str, object] = {
+        "traces": list({call["trace_id"] for call in silent}),
+        "calls": [call["span_id"] for call in silent],
+        "bytes_max": CONTENT_BYTES_MAX,
+        "events_max": EVENTS_MAX,
+    }
+    told = content_of_events(session.query(sql.load("session_events"), named).to_pylist())
+    for call in silent:
+        call["input"], call["output"] = told.get((call["trace_id"], call["span_id"]), (None, None))
 
 
 def _said(call: dict[str, Any]) -> dict[str, Any]:

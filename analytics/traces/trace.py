@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from analytics.traces.critical_path import critical_path
+from analytics.traces.event_content import content_of_events
 from analytics.traces.listing import moment
+from analytics.traces.messages import messages_of
 from analytics.traces.rows import milliseconds
 from analytics.traces.spans import span_of
 from analytics.traces.tree import Tree, tree_of
@@ -26,7 +28,7 @@ def trace_of(engine: DuckDBEngine, project: str, trace_id: str) -> dict[str, Any
     if not rows:
         return None
     is_truncated = len(rows) > SPANS_MAX or any(row["is_cut"] for row in rows)
-    spans = [span_of(row) for row in rows[:SPANS_MAX]]
+    spans = _spans(rows[:SPANS_MAX])
     tree = tree_of(spans)
     return {
         "trace_id": trace_id,
@@ -50,6 +52,16 @@ def _rows(session: QuerySession, trace_id: str, files: frozenset[str]) -> list[d
         session.narrow(SPANS, "start_time", extent["first"], extent["last"])
     limits = {"spans_max": SPANS_MAX + 1, "bytes_max": BYTES_MAX}
     return session.query(sql.load("trace"), named | limits).to_pylist()  # type: ignore[no-any-return]
+
+
+def _spans(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    spans = [span_of(row) for row in rows]
+    told = content_of_events(rows)
+    for span in spans:
+        asked, answered = told.get((span["trace_id"], span["span_id"]), (None, None))
+        span["input_messages"] = span["input_messages"] or messages_of(asked, "user")
+        span["output_messages"] = span["output_messages"] or messages_of(answered, "assistant")
+    return spans
 
 
 def _placed(spans: list[dict[str, Any]], tree: Tree, place: int) -> dict[str, Any]:

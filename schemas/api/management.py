@@ -44,6 +44,20 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "from": "2026-11-01",
         "usd_per_million": {"input": 0.2, "cache_read": 0.05, "output": 0.6},
     },
+    "experiment": {
+        "key": "cheaper-support",
+        "config": "support-agent",
+        "hypothesis": "gpt-4o-mini answers tickets as well, for a tenth of the cost.",
+        "owner": "Ann",
+        "control": "champion",
+        "n_star": 4000,
+        "metrics": [
+            {"name": "cost_usd", "estimand": "per_session", "role": "primary"},
+            {"name": "resolved", "type": "proportion", "role": "guardrail", "margin": 0.05},
+        ],
+        "start": "2026-11-23T00:00:00Z",
+        "planned_end": "2026-12-07T00:00:00Z",
+    },
 }
 """A body of each kind."""
 

@@ -14,6 +14,7 @@ _DIFFERENCE = {
     "prompt": {"path": "user_template", "change": "changed", "before": "Welcome {{user_name}}.", "after": "…"},
     "prompt_ab_test": {"path": "variants[0].weight", "change": "changed", "before": 90, "after": 50},
     "price": {"path": "usd_per_million.output", "change": "changed", "before": 0.8, "after": 0.6},
+    "experiment": {"path": "metrics[1].margin", "change": "changed", "before": 0.1, "after": 0.05},
 }
 
 

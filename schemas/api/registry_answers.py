@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from schemas.api.registry import Config, Prompt, PromptTest, RegistryDocument
+from schemas.api.config import Config
+from schemas.api.prompt import Prompt, PromptTest
+from schemas.api.registry import RegistryDocument
 
 Version = Annotated[int, Field(ge=1, description="Counts up from 1; a version never changes once served.")]
 
@@ -50,7 +52,7 @@ class PromptTestsAnswer(BaseModel):
 class AppliedChange(BaseModel):
     """What ``POST /apply`` did with one resource of the document."""
 
-    kind: Literal["config", "prompt", "prompt_ab_test", "price"]
+    kind: Literal["config", "prompt", "prompt_ab_test", "price", "experiment"]
     key: str
     version: Version
     action: Literal["created", "updated", "unchanged"]

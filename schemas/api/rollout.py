@@ -23,7 +23,8 @@ def _moment(value: object) -> object:
         raise refusal(Problem("", f"must be a time such as 2026-11-21T09:00:00Z, got {shown(value)}")) from None
 
 
-def _text(value: datetime) -> str:
+def moment_text(value: datetime) -> str:
+    """Return the moment in UTC, as it is stored."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -31,7 +32,7 @@ def _weight(value: float) -> Any:
     return int(value) if value.is_integer() else value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment), PlainSerializer(_text)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment), PlainSerializer(moment_text)]
 StepWeight = Annotated[float, Field(ge=0, le=WEIGHT_MAX, allow_inf_nan=False), PlainSerializer(_weight)]
 
 
@@ -54,7 +55,7 @@ class Rollout(BaseModel):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         problems = [
-            Problem(f"steps[{index}].at", f"must be later than the step before, got {_text(step.at)}")
+            Problem(f"steps[{index}].at", f"must be later than the step before, got {moment_text(step.at)}")
             for index, step in enumerate(self.steps)
             if index and step.at <= self.steps[index - 1].at
         ]

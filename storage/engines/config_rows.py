@@ -40,29 +40,35 @@ class ConfigRows:
     state: tuple[object, ...]
 
 
-def config_rows(views: Iterable[View], project: str, config_key: str) -> ConfigRows:
-    """Return where the rows of the config are in the tables."""
-    parts = tuple(ConfigPart(view, frozenset(_files(view, project, config_key))) for view in views)
-    state = tuple((part.files, _hot(part.view, project, config_key)) for part in parts)
+def config_rows(views: Iterable[View], project: str, key: str, column: str = "config_key") -> ConfigRows:
+    """Return where the rows are whose ``column`` has the key, in a table that has no such column all of the project."""
+    parts = tuple(ConfigPart(view, frozenset(_files(view, project, _column_of(view, column), key))) for view in views)
+    state = tuple((part.files, _hot(part.view, project, _column_of(part.view, column), key)) for part in parts)
     return ConfigRows(parts, state)
 
 
-def _files(view: View, project: str, config_key: str) -> Iterable[str]:
+def _column_of(view: View, column: str) -> str | None:
+    return column if column in view.table.schema.names else None
+
+
+def _files(view: View, project: str, column: str | None, key: str) -> Iterable[str]:
     if not view.statistics:
         return view.files
-    wanted = (("project", project), ("config_key", config_key))
+    wanted = (("project", project), *([(column, key)] if column else []))
     return (
         file
         for file, statistics in zip(view.files, view.statistics, strict=True)
-        if all(may_have(statistics, column, value) for column, value in wanted)
+        if all(may_have(statistics, name, value) for name, value in wanted)
     )
 
 
-def _hot(view: View, project: str, config_key: str) -> tuple[tuple[int, int, int], ...]:
+def _hot(view: View, project: str, column: str | None, key: str) -> tuple[tuple[int, int, int], ...]:
     """Return of each segment that has rows of the config how many, and which reading of it that is."""
     if not view.hot.num_rows:
         return ()
-    is_its = pc.and_(pc.equal(view.hot["config_key"], config_key), pc.equal(view.hot["project"], project))
+    is_its = pc.equal(view.hot["project"], project)
+    if column is not None:
+        is_its = pc.and_(pc.equal(view.hot[column], key), is_its)
     until = np.concatenate(([0], np.cumsum(is_its.fill_null(False).to_numpy())))
     ends = np.cumsum([segment.rows for segment in view.segments])
     counts = until[ends] - until[ends - [segment.rows for segment in view.segments]]

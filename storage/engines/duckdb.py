@@ -74,7 +74,7 @@ class QuerySession:
         """Keep a statement's answer as a table of that name for the statements that follow."""
         with _errors():
             self._define_tables(statement)
-            self.connection.execute(f"CREATE TEMP TABLE {name} AS {statement}", dict(parameters or {}))
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {statement}", dict(parameters or {}))
 
     def taken(self, table: Table) -> View:
         """Return the table as it was at its first use."""
@@ -200,9 +200,9 @@ class DuckDBEngine:
         finally:
             connection.close()
 
-    def config_rows(self, project: str, config_key: str) -> ConfigRows:
-        """Return where the rows of a config are now, and what they are known by."""
-        return config_rows([self._logged(table) for table in CONFIG_TABLES], project, config_key)
+    def config_rows(self, project: str, key: str, column: str = "config_key") -> ConfigRows:
+        """Return where the rows of a config, or of what else a column names, are now, and what they are known by."""
+        return config_rows([self._logged(table) for table in CONFIG_TABLES], project, key, column)
 
     def query(self, statement: str, parameters: Mapping[str, object] | None = None, *, project: str | None) -> pa.Table:
         """Answer one of the product's own statements, whole, in a session of its own."""

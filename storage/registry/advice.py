@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
-from fallom.assignment import effective_shares, variant_list
-from schemas.api.registry import Config, PromptTest, Resource
+from fallom.assignment import effective_shares, variant_keys, variant_list
+from schemas.api.config import Config
+from schemas.api.experiment import DIRECTIONS, Experiment
+from schemas.api.prompt import PromptTest
+from schemas.api.resource import Resource
 from storage.registry.percentages import percentages
-from storage.registry.reserved_keys import reserved_part
+from storage.registry.reserved_keys import ACTIONS, EXPERIMENT_ACTIONS, reserved_part
 
 NAMED_MAX = 5
+SIMILARITY_MIN = 0.8
 
 
 def warnings(resource: Resource, version: int) -> tuple[str, ...]:
@@ -23,7 +28,9 @@ def warnings(resource: Resource, version: int) -> tuple[str, ...]:
     if isinstance(resource, Config):
         found += [*_name_warnings(resource), *_rule_warnings(resource), *_hash_warnings(resource)]
         found += _key_warnings(resource.key)
-    found += _path_warnings(resource.key)
+    if isinstance(resource, Experiment):
+        found += _metric_warnings(resource)
+    found += _path_warnings(resource)
     return tuple(found)
 
 
@@ -62,6 +69,20 @@ def _collision(others: Sequence[str]) -> str:
     )
 
 
+def lost_controls(configs: Mapping[str, dict[str, Any]], experiments: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return a warning for each config, by key, that lacks the control of an experiment which goes on."""
+    found = {}
+    for experiment in experiments:
+        config = configs.get(experiment.get("config", experiment["key"]))
+        control = experiment.get("control")
+        if config is None or control is None or "prompt_ab_test" in experiment or "ended_at" in experiment:
+            continue
+        if control not in variant_keys(config["variants"]):
+            named = f"control of the experiment {experiment['key']!r}"
+            found[config["key"]] = f"variants: {control!r} is not there, the {named}: end that, or name another control"
+    return found
+
+
 def variable_warnings(variables: Sequence[tuple[str, Sequence[str]]]) -> Iterable[str]:
     """Warn where the prompts of a test, each with the variables that it uses, do not all use the same ones."""
     used = list(dict.fromkeys(name for _, names in variables for name in names))
@@ -98,7 +119,15 @@ def _key_warnings(key: str) -> Iterable[str]:
         yield f"key: published clients put it into a URL as it is: with {unsafe[0]!r} they cannot pin a version"
 
 
-def _path_warnings(key: str) -> Iterable[str]:
+def _metric_warnings(experiment: Experiment) -> Iterable[str]:
+    for index, metric in enumerate(experiment.metrics):
+        nearest = get_close_matches(metric.name, DIRECTIONS, n=1, cutoff=SIMILARITY_MIN)
+        if nearest and metric.name not in DIRECTIONS:
+            yield f"metrics[{index}].name: {metric.name!r} is taken for a custom metric: was {nearest[0]!r} meant?"
+
+
+def _path_warnings(resource: Resource) -> Iterable[str]:
+    actions = EXPERIMENT_ACTIONS if isinstance(resource, Experiment) else ACTIONS
     # Of before such keys were refused.
-    if (part := reserved_part(key)) is not None:
+    if (part := reserved_part(resource.key, actions)) is not None:
         yield f"key: to the API under /api/ it is {part!r} of another resource: it is reached by apply and export alone"

@@ -8,24 +8,29 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from schemas.api.config import Config
+from schemas.api.experiment import Experiment
+from schemas.api.price import Price
 from schemas.api.problems import Problem, problems_of
-from schemas.api.registry import Config, Price, Prompt, PromptTest
+from schemas.api.prompt import Prompt, PromptTest
 from storage.registry.errors import DocumentError
 from storage.registry.percentages import served_variants
 from storage.registry.resources import Kind
 
-AnyResource = Config | Prompt | PromptTest | Price
+AnyResource = Config | Prompt | PromptTest | Price | Experiment
 MODELS: Mapping[Kind, type[AnyResource]] = {
     "config": Config,
     "prompt": Prompt,
     "prompt_ab_test": PromptTest,
     "price": Price,
+    "experiment": Experiment,
 }
 LISTS: Mapping[Kind, str] = {
     "config": "configs",
     "prompt": "prompts",
     "prompt_ab_test": "prompt_ab_tests",
     "price": "prices",
+    "experiment": "experiments",
 }
 """The list of a document in which a kind stands."""
 

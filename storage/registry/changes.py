@@ -7,14 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 import orjson
 from sqlalchemy import Connection
 
+from schemas.api.experiment import Experiment
 from schemas.api.problems import Problem
-from schemas.api.registry import PRICES_MAX, RESOURCES_MAX, Prompt, PromptTest, RegistryDocument
-from storage.registry import versions
+from schemas.api.prompt import Prompt, PromptTest
+from schemas.api.registry import PRICES_MAX, RESOURCES_MAX, RegistryDocument
+from storage.registry import experiments, versions
 from storage.registry.advice import variable_warnings, warnings
 from storage.registry.bodies import LISTS, AnyResource, resource_of, stored
 from storage.registry.differences import differences
 from storage.registry.errors import DocumentError, ResourceArchivedError
-from storage.registry.reserved_keys import reserved_part
+from storage.registry.reserved_keys import ACTIONS, EXPERIMENT_ACTIONS, reserved_part
 from storage.registry.resources import Authorship, Change, Kind
 
 Place = tuple[str, PromptTest]
@@ -31,6 +33,8 @@ def entries(document: RegistryDocument) -> Iterator[tuple[Kind, str, AnyResource
         yield "prompt_ab_test", f"prompt_ab_tests[{index}]", test
     for index, price in enumerate(document.prices):
         yield "price", f"prices[{index}]", price
+    for index, experiment in enumerate(document.experiments):
+        yield "experiment", f"experiments[{index}]", experiment
 
 
 def apply(connection: Connection, project: str, document: RegistryDocument, by: Authorship) -> list[Change]:
@@ -69,11 +73,16 @@ def make_latest(
         raise ResourceArchivedError(f"{kind} {resource.key!r} is archived: restore it first")
     if before is None:
         _refuse_reserved_key(kind, resource.key)
+    advice: tuple[str, ...] = ()
+    if isinstance(resource, Experiment):
+        resource, advice = experiments.next_version(
+            connection, project, resource, before, is_restored=restored_from is not None
+        )
     text = stored(resource)
     # As text: another order of the variants is another body.
     if before is not None and orjson.dumps(before.body).decode() == text:
         told = _warnings(connection, project, resource, before.version)
-        return Change(kind, resource.key, before.version, "unchanged", told)
+        return Change(kind, resource.key, before.version, "unchanged", (*told, *advice))
     version = 1 if before is None else before.version + 1
     versions.add(
         connection, project, kind, resource.key, version=version, body=text, by=by, restored_from=restored_from
@@ -83,13 +92,13 @@ def make_latest(
         resource.key,
         version,
         "created" if before is None else "updated",
-        _warnings(connection, project, resource, version),
+        (*_warnings(connection, project, resource, version), *advice),
         differences({} if before is None else before.body, orjson.loads(text)),
     )
 
 
 def _refuse_reserved_key(kind: Kind, key: str) -> None:
-    part = reserved_part(key)
+    part = reserved_part(key, EXPERIMENT_ACTIONS if kind == "experiment" else ACTIONS)
     if part is not None:
         lead = key.removesuffix(f"/{part}")
         message = f"must not end in /{part}: under /api/ that is the {part} of {kind} {lead!r}; got {key!r}"

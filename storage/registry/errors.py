@@ -6,6 +6,7 @@ RegistryError                    the root: what was wrong, and what to do
 ├── ResourceNotFoundError        no resource, version or draft is there by that name
 ├── ResourceArchivedError        the resource is archived: restore it first
 ├── ResourceInUseError           another resource needs it: change that one first
+├── ExperimentEndedError         the experiment has ended already
 ├── StaleError                   it was changed since it was read; nothing was done
 ├── KeyNotFoundError             no API key has that prefix
 ├── TooManyKeysError             there are as many API keys as there may be
@@ -60,6 +61,10 @@ class ResourceArchivedError(RegistryError):
 
 class ResourceInUseError(RegistryError):
     """Another resource, which is not archived, needs this one."""
+
+
+class ExperimentEndedError(RegistryError):
+    """The experiment has ended already."""
 
 
 class StaleError(RegistryError):

@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from schemas.api.problems import Problem
-from schemas.api.registry import PromptTest, RegistryDocument
-from storage.registry import changes, drafts, versions
+from schemas.api.prompt import PromptTest
+from schemas.api.registry import RegistryDocument
+from storage.registry import changes, drafts, experiments, versions
 from storage.registry.bodies import LISTS, AnyResource, resource_of, stored
 from storage.registry.differences import Difference, differences
 from storage.registry.errors import (
@@ -83,13 +84,21 @@ class Management:
         shape: Callable[[AnyResource], AnyResource],
         by: Authorship,
         expected: Precondition = UNCONDITIONAL,
+        *,
+        also: Callable[[Connection, AnyResource], None] | None = None,
     ) -> Published:
-        """Make what ``shape`` makes of the latest version the next one. Raises as ``put``; ResourceNotFoundError."""
+        """Make what ``shape`` makes of the latest version the next one. Raises as ``put``; ResourceNotFoundError.
+
+        ``also`` does what belongs to it, in the same transaction.
+        """
 
         def work(connection: Connection) -> Published:
             latest = self._known(connection, project, key).latest
             resource = shape(resource_of(self.kind, key, latest.body))
-            return self._put(connection, project, resource, by, expected)
+            made = self._put(connection, project, resource, by, expected)
+            if also is not None:
+                also(connection, resource)
+            return made
 
         return self._registry.change(work)
 
@@ -259,6 +268,11 @@ class Management:
                 raise DocumentError(problems)
 
     def _refuse_use(self, connection: Connection, project: str, key: str) -> None:
+        if self.kind == "config" or self.kind == "prompt_ab_test":
+            for user in experiments.users(connection, project, self.kind, key):
+                raise ResourceInUseError(
+                    f"{self._named(key)} is used by the experiment {user!r}: end or archive that first"
+                )
         if self.kind != "prompt":
             return
         events = versions.last_events(connection, project, "prompt_ab_test")

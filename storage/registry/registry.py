@@ -1,4 +1,4 @@
-"""The registry of configs, prompts, prompt tests and prices: written in transactions, served from memory.
+"""The registry of configs, prompts, prompt tests, prices and experiments: written in transactions, served from memory.
 
 Every change makes a new version; a version never changes. Readers see a snapshot that is at most half a second old
 (another process may have written) and that holds this process's own changes at once. Once ``follow`` was called a
@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 from schemas.api.registry import RegistryDocument
 from storage.registry import changes as changing
 from storage.registry import versions
-from storage.registry.advice import collisions
+from storage.registry.advice import collisions, lost_controls
 from storage.registry.bodies import served
 from storage.registry.database import Database
 from storage.registry.errors import ConflictError, RegistryError
@@ -158,8 +158,15 @@ class Registry:
 
     def config_versions(self, project: str, key: str) -> list[ConfigVersion]:
         """Return every version of a config, oldest first; read from the database."""
+        return self._versions(project, "config", key)
+
+    def prompt_ab_test_versions(self, project: str, key: str) -> list[ConfigVersion]:
+        """Return every version of a prompt test, likewise."""
+        return self._versions(project, "prompt_ab_test", key)
+
+    def _versions(self, project: str, kind: Kind, key: str) -> list[ConfigVersion]:
         columns = (table.c.version, table.c.created_at, table.c.body)
-        wanted = select(*columns).where(*versions.is_of(table, project, "config", key)).order_by(table.c.version)
+        wanted = select(*columns).where(*versions.is_of(table, project, kind, key)).order_by(table.c.version)
         rows = self.read(lambda connection: connection.execute(wanted).all())
         return [ConfigVersion(row.version, row.created_at, served(row.body)) for row in rows]
 
@@ -181,6 +188,16 @@ class Registry:
         """Return the latest prompt tests, by key: ``{key, version, variants}``, a variant as in the document."""
         return self._current().project(project).listed("prompt_ab_test")
 
+    def experiments(self, project: str) -> list[dict[str, Any]]:
+        """Return the latest version of every experiment, by key, from memory."""
+        return self._current().project(project).listed("experiment")
+
+    def experiment(self, project: str, key: str) -> dict[str, Any] | None:
+        """Return the latest version of an experiment, from memory; None if there is none, or it is archived."""
+        known = self._current().project(project)
+        latest = known.get("experiment", key)
+        return None if latest is None or ("experiment", key) in known.archived else latest.wire()
+
     def prices(self, project: str) -> tuple[Served, ...]:
         """Return the project's own prices, from memory: always the same tuple while nothing of the project changes."""
         return self._current().project(project).prices()
@@ -188,10 +205,11 @@ class Registry:
     def _with_collisions(self, project: str, made: list[Change]) -> list[Change]:
         if not any(change.kind == "config" for change in made):
             return made
-        told = collisions((config["key"], config) for config in self.configs(project))
+        configs = {config["key"]: config for config in self.configs(project)}
+        told = [collisions(configs.items()), lost_controls(configs, self.experiments(project))]
         return [
-            replace(change, warnings=(*change.warnings, told[change.key]))
-            if change.kind == "config" and change.key in told
+            replace(change, warnings=(*change.warnings, *(of[change.key] for of in told if change.key in of)))
+            if change.kind == "config"
             else change
             for change in made
         ]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from storage.registry.differences import Difference
 from storage.registry.errors import StaleError
 
-Kind = Literal["config", "prompt", "prompt_ab_test", "price"]
+Kind = Literal["config", "prompt", "prompt_ab_test", "price", "experiment"]
 Action = Literal["created", "updated", "unchanged"]
 LOCAL = "local"
 """The author of what was done without an API key: by a command on the data directory, or while there is none."""
@@ -51,7 +51,10 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class ConfigVersion:
-    """One immutable version of a config; ``body`` is as clients are served it, its weights in percent."""
+    """One immutable version of a config, or of a prompt test.
+
+    ``body`` is as clients are served it, its weights in percent.
+    """
 
     version: int
     created_at: datetime

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
 
-from schemas.api.registry import Config
+from schemas.api.config import Config
 from storage.registry import changes, versions
 from storage.registry.bodies import resource_of
 from storage.registry.errors import DocumentError, RegistryError

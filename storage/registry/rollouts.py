@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from schemas.api.config import Config
 from schemas.api.problems import Problem
-from schemas.api.registry import Config
 from schemas.api.rollout import Rollout, RolloutStep
 from schemas.api.rollout_requests import ConcludeBody, RolloutBody, StopBody
 from storage.registry.errors import DocumentError

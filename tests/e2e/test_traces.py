@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -328,3 +329,30 @@ def test_listeners_have_a_limit_and_end_with_the_server(server: ServerProcess) -
     for reader in (*readers[1:], again):
         assert reader.is_ended.wait(5)
         assert reader.events[-1][0] == "end"
+
+
+def test_what_a_library_sends_as_events_is_what_was_said(shared_server: ServerProcess) -> None:
+    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
+    send(shared_server, sent := flat_trace(KEY, "events", trace_id=trace_id, span_id=span_id))
+    began = int(datetime.fromisoformat(sent["start_time"]).timestamp() * 1e9)
+    said = (("gen_ai.system.message", "Be brief."), ("gen_ai.user.message", "2+2?"), ("gen_ai.choice", "4"))
+    records = [
+        {
+            "timeUnixNano": str(began + place),
+            "eventName": name,
+            "traceId": trace_id,
+            "spanId": span_id,
+            "body": {"kvlistValue": {"values": [{"key": "content", "value": {"stringValue": content}}]}},
+        }
+        for place, (name, content) in enumerate(said)
+    ]
+    assert shared_server.post("/v1/logs", {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]})[0] == 200
+
+    _, trace = shared_server.get(f"/traces/{trace_id}")
+    _, session = shared_server.get("/sessions/events")
+
+    call_span = next(span for span in trace["spans"] if span["span_id"] == span_id)
+    messages = [*call_span["input_messages"], *call_span["output_messages"]]
+    expected = [("system", "Be brief."), ("user", "2+2?"), ("assistant", "4")]
+    assert [(message["role"], message["content"]) for message in messages] == expected
+    assert [(turn["role"], turn["content"]) for turn in session["turns"]] == expected

@@ -169,9 +169,9 @@ def test_a_wrong_command_line_is_named(
     [
         ("configs: [\n", "line 2, column 1: is not valid YAML"),
         ("configs:\n\t- key: a", "line 2, column 1: is not valid YAML"),
-        ("", "is empty: a mapping with configs, prompts, prompt_ab_tests, prices expected"),
+        ("", "is empty: a mapping with configs, prompts, prompt_ab_tests, prices, experiments expected"),
         ("configs: 5", "configs: must be a list, got 5"),
-        ("experiments: []", "experiments: unknown key"),
+        ("experimentz: []", "experimentz: unknown key"),
         ("configs: [{key: a, variants: [{model: m, weight: half}]}]", "configs[0].variants[0].weight: "),
         ("configs: [{key: a, variants: []}]", "configs[0].variants: must not be empty"),
     ],

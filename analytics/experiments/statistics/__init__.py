@@ -46,6 +46,7 @@ from analytics.experiments.statistics.srm import (
     SampleRatioTest,
     chi_square,
     log_bayes_factor,
+    log_bayes_factors,
     sequential_p_value,
     stratified_chi_square,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "holm",
     "lift_standard_error",
     "log_bayes_factor",
+    "log_bayes_factors",
     "minimum_detectable_lift",
     "minimum_duration_days",
     "newcombe_interval",

@@ -57,13 +57,21 @@ def log_bayes_factor(observed: Sequence[int], weights: Sequence[float], *, conce
     lnΓ(k) − lnΓ(k+n) + Σ[lnΓ(kθ_j+n_j) − lnΓ(kθ_j)] − Σ n_j·ln θ_j; ``observed`` is cumulative, one entry an arm.
     Lindon and Malek (2022), "Anytime-Valid Inference for Multinomial Count Data". Those of several epochs add.
     """
+    return float(log_bayes_factors(np.asarray([observed]), weights, concentration=concentration)[0])
+
+
+def log_bayes_factors(
+    observed: NDArray[np.int64], weights: Sequence[float], *, concentration: float = 1000.0
+) -> NDArray[np.float64]:
+    """Return ``log_bayes_factor`` at each of several looks; ``observed`` has shape (looks, arms)."""
     shares = _shares(weights)
-    counts = np.asarray(observed, dtype=np.float64)[shares > 0]
+    counts = np.asarray(observed, dtype=np.float64)[:, shares > 0]
     shares = shares[shares > 0]
     prior = concentration * shares
     marginal = special.gammaln(prior + counts) - special.gammaln(prior) - counts * np.log(shares)
-    total = special.gammaln(concentration) - special.gammaln(concentration + counts.sum())
-    return float(total + marginal.sum())
+    total = special.gammaln(concentration) - special.gammaln(concentration + counts.sum(axis=1))
+    factors: NDArray[np.float64] = total + marginal.sum(axis=1)
+    return factors
 
 
 def sequential_p_value(log_bayes_factors: Iterable[float]) -> float:

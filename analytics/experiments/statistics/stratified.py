@@ -77,7 +77,7 @@ def stratified_effective_sessions(epochs: Sequence[RatioSums], weights: Sequence
     """Return the sessions of equal weight and size that would weigh as much: (Σu)²/Σu² with u = w·n/K a session."""
     total = squares = 0.0
     for sums, weight in zip(epochs, weights, strict=True):
-        if weight > 0:
+        if weight > 0 and sums.sessions:
             scale = weight / sums.sessions
             total, squares = total + scale * sums.n, squares + scale * scale * sums.nn
     return finite(total * (total / squares)) if total > 0 and squares > 0 else None

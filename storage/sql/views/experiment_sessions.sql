@@ -7,10 +7,11 @@
 -- config_version: The version of the config that its variants are of: the latest.
 -- session_id: The session.
 -- exposed_at: Its first exposure.
--- label: Why it counts or not: randomised, targeted, forced, fallback, stale_version, crossover, outside_traffic.
+-- label: Why it counts or not: randomised, model_mismatch, targeted, forced, fallback, stale_version, crossover, …
 -- is_counted: Whether it is in the results: whether chance put it into its arm.
 -- variant: The key of the variant that it was given; NULL where that is none of the latest version's, or several.
 -- variant_index: The place of that variant in the config.
+-- epoch: The weight epoch that it is of, counted from 1: figures of several are not to be pooled.
 -- calls: Its calls to a model under this config.
 -- errors: Those that failed.
 -- latency_count: Calls with a known duration.
@@ -33,9 +34,10 @@ SELECT
     labels.session_id,
     labels.exposed_at,
     labels.label,
-    labels.label = 'randomised' AS is_counted,
+    labels.label IN ('randomised', 'model_mismatch') AS is_counted,
     labels.variant,
     labels.variant_index,
+    labels.epoch,
     coalesce(sums.calls, 0) AS calls,
     coalesce(sums.errors, 0) AS errors,
     coalesce(sums.latency_count, 0) AS latency_count,

@@ -9,8 +9,9 @@ import pytest
 
 from analytics.experiments.arms import Experiment, experiment_of
 from analytics.experiments.assignments import digests
-from analytics.experiments.cohorts import EXPOSURE_ROWS, Cohort
+from analytics.experiments.cohorts import Cohort, Window
 from analytics.experiments.cohorts import cohort_of as cohort_of_rows
+from analytics.experiments.exposure_rows import EXPOSURE_ROWS
 from fallom.assignment import assign, bucket
 from storage.registry.resources import ConfigVersion
 
@@ -20,8 +21,10 @@ NEW = {"variants": [{"model": "a", "weight": 50}, {"model": "b", "weight": 50}]}
 TARGETED = {**NEW, "targeting": {"enabled": True, "individualTargets": [], "rules": []}}
 
 
-def experiment(*bodies: dict[str, Any]) -> Experiment:
-    made = experiment_of("key", [ConfigVersion(i + 1, NOW, body) for i, body in enumerate(bodies)])
+def experiment(*bodies: dict[str, Any], epoch: int | None = None) -> Experiment:
+    """Return a config whose versions were made an hour apart."""
+    versions = [ConfigVersion(i + 1, NOW + timedelta(hours=i), body) for i, body in enumerate(bodies)]
+    made = experiment_of("key", versions, epoch=epoch)
     assert made is not None
     return made
 
@@ -49,17 +52,27 @@ def rows_of(experiment: Experiment, exposures: Sequence[Exposure]) -> pa.Table:
     return rows.append_column("digest", pa.array(hashes))
 
 
-def cohort_of(experiment: Experiment, exposures: Sequence[Exposure], customers: dict[str, str] | None = None) -> Cohort:
+def cohort_of(
+    experiment: Experiment,
+    exposures: Sequence[Exposure],
+    customers: dict[str, str] | None = None,
+    window: Window = Window(),  # noqa: B008 - it can't be changed
+) -> Cohort:
     known = pa.table(
         {"session_id": list((customers or {}).keys()), "customer_id": list((customers or {}).values())},
         pa.schema([("session_id", pa.string()), ("customer_id", pa.string())]),
     )
-    return cohort_of_rows(experiment, rows_of(experiment, exposures), known)
+    return cohort_of_rows(experiment, rows_of(experiment, exposures), known, window)
 
 
 def arms(cohort: Cohort) -> dict[str, int]:
     """Return the arm of each session that counts."""
     return {row["session_id"]: row["arm"] for row in cohort.to_table().to_pylist() if row["arm"] is not None}
+
+
+def epochs(cohort: Cohort) -> dict[str, int]:
+    """Return the epoch of each session that counts."""
+    return {row["session_id"]: row["epoch"] for row in cohort.to_table().to_pylist() if row["epoch"] is not None}
 
 
 def exposure(
@@ -115,8 +128,8 @@ def test_a_session_seen_in_two_arms_is_a_crossover() -> None:
     assert cohort.excluded["crossover"] == 1
 
 
-def test_a_session_of_another_epoch_is_stale() -> None:
-    cohort = cohort_of(experiment(OLD, NEW), [exposure(session_of("a"), "a", version=1)])
+def test_a_session_of_an_epoch_that_does_not_count_is_stale() -> None:
+    cohort = cohort_of(experiment(OLD, NEW, epoch=2), [exposure(session_of("a"), "a", version=1)])
 
     assert cohort.excluded["stale_version"] == 1
     assert cohort.first_exposure is None
@@ -124,12 +137,59 @@ def test_a_session_of_another_epoch_is_stale() -> None:
 
 def test_a_session_is_of_the_epoch_that_it_began_in() -> None:
     a = session_of("a")
-    began = [exposure(a, "a", 1), exposure(a, "a", 2, after_s=1)]
-    joined = [exposure(a, "a", 2), exposure(a, "b", 1, after_s=1)]
+    began = [exposure(a, "a", 1), exposure(a, "a", 2, after_s=3601)]
+    joined = [exposure(a, "a", 2, after_s=3601), exposure(a, "b", 1, after_s=3602)]
 
-    assert cohort_of(experiment(OLD, NEW), began).excluded["stale_version"] == 1
+    assert epochs(cohort_of(experiment(OLD, NEW), began)) == {a: 0}
+    assert cohort_of(experiment(OLD, NEW, epoch=2), began).excluded["stale_version"] == 1
     # A client that had not yet learnt of the new version does not make it a crossover.
     assert arms(cohort_of(experiment(OLD, NEW), joined)) == {a: 0}
+    assert epochs(cohort_of(experiment(OLD, NEW), joined)) == {a: 1}
+
+
+def test_a_client_has_a_minute_to_learn_of_new_weights() -> None:
+    a = session_of("a")
+    in_time = cohort_of(experiment(OLD, NEW), [exposure(a, "a", 1, after_s=3660)])
+    late = cohort_of(experiment(OLD, NEW), [exposure(a, "a", 1, after_s=3661)])
+
+    assert epochs(in_time) == {a: 0}
+    assert (late.excluded["stale_version"], late.stale_clients) == (1, 1)
+
+
+def test_a_version_that_assigns_alike_is_never_stale() -> None:
+    a = session_of("a")
+
+    assert epochs(cohort_of(experiment(NEW, NEW), [exposure(a, "a", 1, after_s=9_000)])) == {a: 0}
+
+
+def test_an_exposure_without_a_version_is_of_the_epoch_in_force() -> None:
+    # Of the hash's arm a by both weights, and by the first alone.
+    both = session_of("a")
+    first = next(s for s in (f"s-{i}" for i in range(100)) if 500_000 <= bucket(s) < 900_000)
+    found = [exposure(both, "a", 0, after_s=1), exposure(first, "a", 0, after_s=3601)]
+
+    cohort = cohort_of(experiment(OLD, NEW), found)
+
+    assert epochs(cohort) == {both: 0}
+    assert cohort.excluded["forced"] == 1
+
+
+def test_a_slow_clock_does_not_take_a_version_away() -> None:
+    a = session_of("a")
+
+    assert epochs(cohort_of(experiment(OLD, NEW), [exposure(a, "a", 2, after_s=3500)])) == {a: 1}
+
+
+def test_sessions_that_began_outside_of_the_window_are_left_out() -> None:
+    a, b = session_of("a"), session_of("b")
+    found = [exposure(a, "a", after_s=9), exposure(a, "a", index=0, after_s=11), exposure(b, "b", after_s=10)]
+    window = Window(NOW + timedelta(seconds=10), NOW + timedelta(seconds=20))
+
+    cohort = cohort_of(experiment(NEW), found, window=window)
+
+    assert arms(cohort) == {b: 1}
+    assert cohort.excluded["outside_window"] == 1
+    assert cohort_of(experiment(NEW), [exposure(a, "a", after_s=20)], window=window).excluded["outside_window"] == 1
 
 
 def test_a_fallback_is_no_assignment() -> None:
@@ -232,6 +292,8 @@ def test_no_session_counts_where_each_request_is_dealt_anew() -> None:
 @pytest.mark.parametrize("change", [{"hash_version": 2}, {"sticky_by": "customer"}])
 def test_another_hash_is_another_epoch(change: dict[str, Any]) -> None:
     cohort = cohort_of(experiment(NEW, NEW | change), [exposure(session_of("a"), "a", version=1)])
+
+    assert len(experiment(NEW, NEW | change).timeline) == 2
 
     assert cohort.excluded["stale_version"] == 1
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.api.registry import Config
+from schemas.api.config import Config
 from storage.registry import document
 from storage.registry.advice import collisions as collisions_of
 from storage.registry.advice import warnings

@@ -95,6 +95,7 @@ def test_an_unknown_key_is_known_to_nobody(registry: Registry) -> None:
     assert not registry.knows_config("default", "other")
     assert registry.config("default", "other", 1) is None
     assert registry.config_versions("default", "other") == []
+    assert registry.prompt_ab_test_versions("default", "summarizer") == []
 
 
 def test_versions_come_oldest_first_with_their_time_in_utc(registry: Registry) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.api.registry import Config
+from schemas.api.config import Config
 from schemas.api.rollout import Rollout
 from storage.registry.errors import DocumentError
 from storage.registry.rollouts import canary, champion_challenger, conclude, even

@@ -1,0 +1,58 @@
+"""Reads an experiment's exposures and what its sessions called, and labels its sessions by both.
+
+The session keeps ``called``: the calls of the sessions that count, by model and day. Health asks it too.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from analytics.experiments.arms import Experiment
+from analytics.experiments.assignments import hash_salt
+from analytics.experiments.cohorts import Cohort, Window, cohort_of
+from analytics.experiments.exposure_rows import Codes
+from analytics.experiments.served_models import is_same_model
+from analytics.experiments.settings import Settings
+from storage import sql
+from storage.engines.duckdb import QuerySession
+
+MODELS_MAX = 10_000
+"""The pairs of an arm and a model that are compared by name; those of fewer calls are not."""
+_DEFAULTS = Settings()
+
+
+def read_cohort(session: QuerySession, experiment: Experiment, settings: Settings = _DEFAULTS) -> Cohort:
+    """Label the experiment's sessions."""
+    customers = None
+    if experiment.needs_customers:
+        customers = session.query(sql.load("session_customers"), {"config_key": experiment.key})
+    window = Window(settings.start, settings.ended_at)
+    cohort = cohort_of(experiment, read_exposures(session, experiment), customers, window)
+    session.add("assigned", cohort.to_table())
+    session.keep("called", sql.load("exposures_called").format(column=experiment.column), {"key": experiment.key})
+    return cohort.with_mismatches(_mismatched(session, experiment))
+
+
+def read_exposures(session: QuerySession, experiment: Experiment) -> pa.Table:
+    """Return the distinct exposures of an experiment, as ``exposure_rows.EXPOSURE_ROWS``."""
+    if experiment.column == "prompt_ab_test_key":
+        named = {"key": experiment.key, "salt": hash_salt(experiment.by_chance)}
+        return session.query(sql.load("exposures_prompts"), named)
+    parameters = {
+        "config_key": experiment.key,
+        "needs_customers": experiment.needs_customers,
+        "salt": hash_salt(experiment.by_chance),
+    }
+    return session.query(sql.load("exposures"), parameters)
+
+
+def _mismatched(session: QuerySession, experiment: Experiment) -> Codes:
+    """Return the numbers of the sessions that were served by another model than their arm's, for no failure."""
+    found = session.query(sql.load("exposures_models"), {"pairs_max": MODELS_MAX}).to_pylist()
+    models = [arm.model for arm in experiment.arms]
+    foreign = [row for row in found if (own := models[row["arm"]]) is not None and not is_same_model(own, row["model"])]
+    if not foreign:
+        return np.empty(0, np.int64)
+    schema = pa.schema([("arm", pa.int32()), ("model", pa.string())])
+    session.add("foreign_models", pa.Table.from_pylist(foreign, schema))
+    numbers: Codes = session.query(sql.load("exposures_mismatched"))["number"].to_numpy().astype(np.int64)
+    return numbers
