@@ -199,7 +199,7 @@ def per_call_figure(values: Sequence[Floats], call_count: int) -> Figure:
     x = np.array([value.sum() for value in values])
     n = np.array([len(value) for value in values], float)
     estimate, variance = ratio(x, n)
-    degrees = len(values) - 1
+    degrees = _degrees(n)
     interval = _interval(estimate, variance, degrees)
     coverage = n.sum() / call_count if call_count else None
     return Figure(estimate, interval, len(values), int(n.sum()), coverage, variance, degrees)
@@ -259,6 +259,12 @@ def ratio(x: Floats, n: Floats) -> tuple[float | None, float | None]:
         return estimate, None
     residual = x - estimate * n
     return estimate, float(count / (count - 1) * (residual @ residual) / total**2)
+
+
+def _degrees(n: Floats) -> float:
+    """Return the sessions less one; of fewer than a hundred, the sessions of equal size that would weigh as much."""
+    is_few = len(n) < 100 and n.sum() > 0
+    return float(n.sum() ** 2 / (n**2).sum() if is_few else len(n)) - 1
 
 
 def inverted_cdf(values: Floats, probability: float) -> float:

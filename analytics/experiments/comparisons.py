@@ -14,6 +14,7 @@ from typing import Any
 
 from analytics.experiments.figures import Figure
 from analytics.experiments.statistics import (
+    Chances,
     Difference,
     Estimate,
     Interval,
@@ -22,6 +23,7 @@ from analytics.experiments.statistics import (
     Prior,
     Proportion,
     RatioSums,
+    chances_of,
     days_remaining,
     difference_interval,
     epoch_weights,
@@ -89,13 +91,17 @@ def compare(
 ) -> list[dict[str, Any]]:
     """Return the comparison of every other arm with the control; ``conclude`` makes them final."""
     control = arms[verdicts.control]
-    return [
-        _comparison(
-            key, keys[verdicts.control], _effect(figure, verdicts, len(arms), control, arm), control, arm, method
-        )
-        for place, (key, arm) in enumerate(zip(keys, arms, strict=True))
-        if place != verdicts.control
-    ]
+    chances = _chances([arm.estimate for arm in arms], figure)
+    found = []
+    for place, (key, arm) in enumerate(zip(keys, arms, strict=True)):
+        if place == verdicts.control:
+            continue
+        effect = _effect(figure, verdicts, len(arms), control, arm)
+        comparison = _comparison(key, keys[verdicts.control], effect, control, arm, method)
+        if comparison["bayes"] is not None:
+            comparison["bayes"]["chance_to_be_best"] = None if chances is None else chances.to_be_best[place]
+        found.append(comparison)
+    return found
 
 
 def interval_json(interval: Interval | None) -> list[float] | None:
@@ -223,6 +229,18 @@ def _bayes(effect: _Effect) -> dict[str, Any] | None:
         "expected_loss_of_keeping": better.expected_loss_of_keeping,
         "prior": {"mean": PRIOR.mean, "sd": PRIOR.sd},
     }
+
+
+def _chances(estimates: Sequence[Estimate], figure: Figure) -> Chances | None:
+    """Return how likely each arm is the best of all, by a flat prior; None unless each has a standard error."""
+    known = [(each.value, each.standard_error) for each in estimates if each.value is not None and each.standard_error]
+    if len(known) < len(estimates):
+        return None
+    return chances_of(
+        [value for value, _ in known],
+        [error for _, error in known if error is not None],
+        lower_is_better=figure.lower_is_better,
+    )
 
 
 def _non_inferiority(effect: _Effect) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ def conclude(entries: Sequence[dict[str, Any]], verdicts: Verdicts) -> None:
     all: a warning too many costs less than one too few.
     """
     primary = list(_of_role(entries, "primary"))
-    family = max([len(primary), *(len(entry["comparisons"]) * verdicts.primaries for entry, _ in primary)])
+    family = max([len(primary), *(verdicts.family("primary", len(entry["comparisons"]) + 1) for entry, _ in primary)])
     _set(primary, bonferroni(_p_values(primary), family), verdicts, family)
     secondary = list(_of_role(entries, "secondary"))
     _set(secondary, benjamini_hochberg(_p_values(secondary)), verdicts, 1)

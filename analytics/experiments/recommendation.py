@@ -7,7 +7,7 @@ where the data exclude one that matters, not where they are too few to find any.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -135,10 +135,10 @@ class _Case:
         return bool(self.primaries) and all(outcome.excludes_what_matters for outcome in self.primaries)
 
     @property
-    def chance(self) -> float:
-        """The chance to beat the control in the first primary figure."""
+    def expected_gain(self) -> float:
+        """What shipping gains over keeping in the first primary figure, on average: a lift for the better."""
         bayes = self.primaries[0].comparison["bayes"] if self.primaries else None
-        return bayes["chance_to_beat"] if bayes else 0.0
+        return bayes["expected_loss_of_keeping"] - bayes["expected_loss"] if bayes else 0.0
 
 
 _Decision = tuple[Action, str | None, list[str]]
@@ -147,13 +147,14 @@ _Decision = tuple[Action, str | None, list[str]]
 def _decision(cases: Sequence[_Case], verdicts: Verdicts) -> _Decision:
     if not any(case.primaries for case in cases):
         return "keep_running", None, ["no primary figure has a direction in which it is better: declare one"]
-    harmed = _best(cases, lambda case: not case.gains and bool(case.losses))
+    harmed = [case for case in cases if case.losses and not case.gains]
     too_early = _too_early(verdicts)
     found = _favourable(cases)
     if found is not None and not too_early:
         return found
-    if harmed is not None:
-        return "rollback", harmed.variant, [outcome.sentence for outcome in harmed.losses]
+    if harmed:
+        worst = min(harmed, key=lambda case: case.expected_gain)
+        return "rollback", worst.variant, [outcome.sentence for outcome in worst.losses]
     if found is not None:
         return "keep_running", None, [too_early, *found[2]]
     return "keep_running", None, [*_missing(cases, verdicts), *([too_early] if too_early else [])]
@@ -161,20 +162,17 @@ def _decision(cases: Sequence[_Case], verdicts: Verdicts) -> _Decision:
 
 def _favourable(cases: Sequence[_Case]) -> _Decision | None:
     """Return the decision that the figures allow but for the test's age; None where it is not one for a change."""
-    shipped = _best(cases, lambda case: bool(case.gains) and not case.costs)
+    gaining = sorted((case for case in cases if case.gains), key=lambda case: case.expected_gain, reverse=True)
+    shipped = next((case for case in gaining if not case.costs), None)
     if shipped is not None:
         return "ship", shipped.variant, [*(each.sentence for each in shipped.gains), *_guards(shipped)]
-    weighed = _best(cases, lambda case: bool(case.gains))
-    if weighed is not None:
+    if gaining:
+        weighed = gaining[0]
         reasons = [f"for it: {each.sentence}" for each in weighed.gains]
         return "trade_off", weighed.variant, reasons + [f"against it: {each.sentence}" for each in weighed.costs]
     if all(case.makes_no_difference and not case.losses for case in cases):
         return "no_difference", None, [_no_difference(each) for case in cases for each in case.primaries]
     return None
-
-
-def _best(cases: Sequence[_Case], fits: Callable[[_Case], bool]) -> _Case | None:
-    return max((case for case in cases if fits(case)), key=lambda case: case.chance, default=None)
 
 
 def _guards(case: _Case) -> list[str]:

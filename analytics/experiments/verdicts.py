@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from analytics.experiments.figures import Figure, Identity
-from analytics.experiments.settings import Settings
+from analytics.experiments.settings import Role, Settings
 from analytics.experiments.statistics import ConfidenceSequence, critical_value
 
 
@@ -34,8 +34,8 @@ class Past:
 class Verdicts:
     """What conclusions rest on: the experiment's settings, and whether its health allows any.
 
-    ``control`` is the control's place among the arms; ``primaries`` the number of figures that are primary; ``past``
-    what earlier looks saw, by figure and variant.
+    ``control`` is the control's place among the arms; ``primaries`` the number of figures that are primary, where
+    there are more than declarations of such; ``past`` what earlier looks saw, by figure and variant.
     """
 
     settings: Settings
@@ -55,13 +55,16 @@ class Verdicts:
         """The confidence sequence of the experiment."""
         return ConfidenceSequence(self.settings.alpha, self.settings.n_star)
 
-    def family(self, figure: Figure, arms: int) -> int:
-        """Return by how many comparisons the level of one of this figure's is divided."""
-        return max(1, arms - 1) * max(1, self.primaries) if figure.role == "primary" else 1
+    def family(self, role: Role, arms: int) -> int:
+        """Return by how many comparisons the level of one in this role is divided."""
+        if role != "primary":
+            return 1
+        declared = sum(metric.role == "primary" for metric in self.settings.metrics)
+        return max(1, arms - 1) * max(1, declared, self.primaries)
 
     def critical_value(self, figure: Figure, arms: int, sessions: float, degrees_of_freedom: float = math.inf) -> float:
         """Return c for a comparison that rests on ``sessions`` of both arms."""
-        level = self.settings.alpha / self.family(figure, arms)
+        level = self.settings.alpha / self.family(figure.role, arms)
         if self.is_sequential:
             return self.sequence.critical_value(sessions, level)
         return critical_value(level, max(degrees_of_freedom, 1.0))

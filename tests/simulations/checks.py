@@ -159,11 +159,8 @@ def small_samples(rng: np.random.Generator, experiments: int) -> Iterator[Check]
         for first, second in _pairs(rng, experiments, sessions, size_sigma=1.2):
             sums = [each.sums("ratio") for each in (first, second)]
             for row, pair in enumerate(zip(*sums, strict=True)):
-                delta = [estimate_ratio(each) for each in pair]
-                effective = [
-                    Estimate.of(each.value, each.variance, max((of.effective_sessions or 2.0) - 1, 1.0))
-                    for each, of in zip(delta, pair, strict=True)
-                ]
+                delta = [_with_freedom(each, each.sessions - 1) for each in pair]
+                effective = [_with_freedom(each, (each.effective_sessions or 2.0) - 1) for each in pair]
                 leverage = [
                     estimate_ratio_small_sample(each.latency_ms[row], each.calls[row]) for each in (first, second)
                 ]
@@ -173,6 +170,11 @@ def small_samples(rng: np.random.Generator, experiments: int) -> Iterator[Check]
                     found.setdefault(way, []).append(_rejects(_comparison(arms, "fixed_horizon")))
         for way, rejections in found.items():
             yield _check("A/A, few sessions of very unequal size", f"{sessions} sessions an arm, {way}", rejections)
+
+
+def _with_freedom(sums: RatioSums, degrees_of_freedom: float) -> Estimate:
+    found = estimate_ratio(sums)
+    return Estimate.of(found.value, found.variance, degrees_of_freedom)
 
 
 def _error_coverage(rng: np.random.Generator, experiments: int, sessions: int) -> Iterator[bool]:

@@ -276,3 +276,14 @@ def test_a_declared_primary_takes_the_place_of_latency() -> None:
 
     assert (score.role, score.direction, score.margin) == ("primary", "lower_is_better", 0.02)
     assert latency.role == "secondary"
+
+
+def test_of_many_arms_each_has_a_chance_to_be_the_best() -> None:
+    arms = [mean_arm(5), mean_arm(5.05), mean_arm(4.9), mean_arm(4.95)]
+    found = compare("abcd", arms, PRIMARY, Verdicts(Settings(), allowed=True), method="delta_cluster")
+
+    chances = [each["bayes"]["chance_to_be_best"] for each in found]
+
+    assert chances[1] > chances[2] > chances[0] > 0
+    assert sum(chances) < 1
+    assert chances[1] > 0.8
