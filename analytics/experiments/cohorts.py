@@ -40,6 +40,8 @@ _TARGETED_REASONS = ("individual_target", "rule")
 _NONE = -1
 _EPOCH_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_IS_COUNTED = np.array([label in COUNTED_LABELS for label in LABELS])
+_HAS_ARM = np.array([label in ("randomised", "targeted", "forced") for label in LABELS])
 
 _Mask = NDArray[np.bool_]
 
@@ -95,7 +97,7 @@ class Cohort:
     @property
     def is_counted(self) -> _Mask:
         """Return which sessions chance put into their arm."""
-        mask: _Mask = np.isin(self.labels, [LABELS.index(label) for label in COUNTED_LABELS])
+        mask: _Mask = _IS_COUNTED[self.labels]
         return mask
 
     def sessions(self, arm: int, epoch: int | None = None) -> int:
@@ -160,12 +162,11 @@ def cohort_of(
     ]
     codes = [np.int8(LABELS.index(label)) for label, _ in rules]
     labels = np.select([mask for _, mask in rules], codes, np.int8(LABELS.index("forced"))).astype(np.int8)
-    has_arm = np.isin(labels, [LABELS.index(label) for label in ("randomised", "targeted", "forced")])
     return Cohort(
         session_ids=rows.session_ids,
         exposed_at=rows.exposed_at,
         labels=labels,
-        arms=np.where(has_arm, arm, _NONE),
+        arms=np.where(_HAS_ARM[labels], arm, _NONE),
         epochs=epochs,
         stale_clients=int(np.count_nonzero(is_stale_client & (labels == LABELS.index("stale_version")))),
     )

@@ -2,7 +2,6 @@
 SELECT
     assigned.number,
     assigned.arm,
-    assigned.epoch,
     model,
     date,
     sum(calls)::BIGINT AS calls,

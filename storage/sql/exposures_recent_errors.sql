@@ -1,13 +1,18 @@
--- Sums over sessions of x = errors, n = calls, by arm, of the sessions that began in the last period of traffic and before.
-WITH sessions AS (
-    SELECT number, arm, sum(errors)::DOUBLE AS x, sum(calls)::DOUBLE AS n, min(first_time) AS began
+-- Sums over sessions of x = errors, n = calls, by arm, of the sessions that began in the last hour, and day, of traffic, and
+-- of those before.
+WITH sessions AS MATERIALIZED (
+    SELECT arm, sum(errors)::DOUBLE AS x, sum(calls)::DOUBLE AS n, min(first_time) AS began
     FROM called
     GROUP BY number, arm
     HAVING sum(calls) > 0 AND min(first_time) <= $as_of
 ),
-latest AS (SELECT max(began) - $period AS since FROM sessions)
+periods AS (
+    SELECT unnest(['hour', 'day']) AS period, max(began) - unnest([INTERVAL 1 HOUR, INTERVAL 1 DAY]) AS since
+    FROM sessions
+)
 
 SELECT
+    period,
     arm,
     since,
     began > since AS is_recent,
@@ -17,5 +22,5 @@ SELECT
     sum(n) AS n,
     sum(n * n) AS nn,
     sum(x * n) AS xn
-FROM sessions, latest
-GROUP BY arm, since, is_recent
+FROM sessions, periods
+GROUP BY period, arm, since, is_recent

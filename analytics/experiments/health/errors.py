@@ -18,7 +18,7 @@ def error_jumps(experiment: Experiment, errors: Sequence[RecentErrors]) -> list[
     """Return a warning for each arm whose error rate jumped; of the shortest period in which it did."""
     p_max = P_MAX / (len(PERIODS) * max(1, len(experiment.arms)))
     found: dict[int, dict[str, Any]] = {}
-    for each in sorted(errors, key=lambda one: PERIODS[one.period]):
+    for each in sorted(errors, key=lambda one: PERIODS.index(one.period)):
         if each.arm not in found:
             for jump in _jumps(experiment.arms[each.arm].key, each, p_max):
                 found[each.arm] = jump

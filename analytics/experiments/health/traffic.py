@@ -5,7 +5,7 @@ It is read from ``called``, which ``read_cohort`` leaves in the session.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Literal
 
 from analytics.experiments.statistics import RatioSums
@@ -15,7 +15,8 @@ from storage.engines.duckdb import QuerySession
 MODEL_DAYS_MAX = 20_000
 
 Period = Literal["hour", "day"]
-PERIODS: dict[Period, timedelta] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+PERIODS: tuple[Period, ...] = ("hour", "day")
+"""The shortest first, as in the statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +53,18 @@ def read_traffic(session: QuerySession) -> Traffic:
     """Return what the sessions called, after ``read_cohort``."""
     days = session.query(sql.load("exposures_model_days"), {"rows_max": MODEL_DAYS_MAX}).to_pylist()
     models = [ModelDay(row["arm"], row["date"], row["model"], row["calls"], row["first_time"]) for row in days]
-    return Traffic(models, [each for period in PERIODS for each in _recent_errors(session, period)])
+    return Traffic(models, _recent_errors(session))
 
 
-def _recent_errors(session: QuerySession, period: Period) -> list[RecentErrors]:
+def _recent_errors(session: QuerySession) -> list[RecentErrors]:
     # What a client with a fast clock says is not the latest.
-    parameters = {"period": PERIODS[period], "as_of": datetime.now(UTC)}
-    found: dict[int, dict[bool, RatioSums]] = {}
-    since = None
-    for row in session.query(sql.load("exposures_recent_errors"), parameters).to_pylist():
+    rows = session.query(sql.load("exposures_recent_errors"), {"as_of": datetime.now(UTC)}).to_pylist()
+    found: dict[tuple[Period, int, datetime], dict[bool, RatioSums]] = {}
+    for row in rows:
         sums = RatioSums(row["sessions"], *(float(row[name]) for name in ("x", "xx", "n", "nn", "xn")))
-        found.setdefault(row["arm"], {})[row["is_recent"]] = sums
-        since = row["since"]
+        found.setdefault((row["period"], row["arm"], row["since"]), {})[row["is_recent"]] = sums
     nothing = RatioSums.empty()
     return [
         RecentErrors(arm, period, since, sums.get(False, nothing), sums.get(True, nothing))
-        for arm, sums in sorted(found.items())
-        if since is not None
+        for (period, arm, since), sums in found.items()
     ]

@@ -254,7 +254,7 @@ def test_the_traffic_of_each_arm_is_told_by_day_and_by_when_sessions_began(world
         (3, "gpt-4o", 2, times[1]),
         (3, "gpt-4o-2024-08-06", 1, times[1] + timedelta(minutes=1)),
     ]
-    (of_hour, of_day) = traffic.errors
+    of_day, of_hour = sorted(traffic.errors, key=lambda each: each.period)
     assert (of_hour.since, of_day.since) == (times[2] - timedelta(hours=1), times[2] - timedelta(days=1))
     assert (of_hour.before.sessions, of_hour.recent.sessions, of_day.recent.sessions) == (1, 2, 3)
     assert (of_hour.before.x, of_hour.recent.x, of_hour.recent.n) == (0, 1, 4)
