@@ -178,8 +178,9 @@ def known_figure(x: Sequence[float | None], n: Sequence[float | None], *, is_obs
     known = sum(each is not None for each in x)
     counted = np.array([each is not None for each in n], float)
     estimate, variance = ratio(np.array([each or 0.0 for each in x]), counted)
-    interval = _interval(estimate, variance, sessions - 1)
-    return Figure(estimate, interval, sessions, known, known / sessions, variance, sessions - 1)
+    degrees = _degrees(counted)
+    interval = _interval(estimate, variance, degrees)
+    return Figure(estimate, interval, sessions, known, known / sessions, variance, degrees)
 
 
 def _mean(session: Session, value: Value) -> float | None:
