@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TEST_PROCESSES ?= 2
 
 
-.PHONY: setup demo serve test conformance crash fuzz hostile recordings recordings-environments check bench format lint types contracts docs lock clean
+.PHONY: setup demo serve test conformance crash fuzz hostile simulate recordings recordings-environments check bench format lint types contracts docs lock clean
 
 setup: $(STAMP)
 
@@ -49,6 +49,11 @@ HOSTILE_REQUESTS ?= 1000000
 hostile: export PYTHONPATH := tests
 hostile: setup
 	$(BIN)/python -m hostile.run --requests $(HOSTILE_REQUESTS)
+
+# What the statistics promise, over simulated experiments, and docs/statistics.md written from it. Minutes.
+simulate: export PYTHONPATH := tests:.
+simulate: setup
+	$(BIN)/python -m simulations.run
 
 # What real instrumentors export, recorded anew as fixtures for `make test`: all, or RUNS="name …". Minutes.
 recordings: export PYTHONPATH := tests:.

@@ -17,9 +17,12 @@ from scipy import optimize, stats
 
 ALPHA = 0.05
 Z = float(stats.norm.ppf(1 - ALPHA / 2))
-QUANTILES = (0.5, 0.95, 0.99)
+QUANTILES = (0.5, 0.9, 0.95, 0.99)
+CAP = 0.99
 
 Floats = NDArray[np.float64]
+Value = Callable[["Call"], float | None]
+SessionValue = Callable[["Session", Value], float | None]
 Key = tuple[str, str, str, str | None]
 
 
@@ -70,6 +73,30 @@ class Figure:
         }
 
 
+def _counted(count: Callable[[Call], int | None]) -> Value:
+    """Return how many tokens a call has of a kind, if it reports any at all."""
+
+    def value(call: Call) -> float | None:
+        is_known = call.input_tokens is not None or call.output_tokens is not None
+        return float(count(call) or 0) if is_known else None
+
+    return value
+
+
+TOKENS: dict[str, Value] = {
+    "input_tokens": _counted(lambda call: call.input_tokens),
+    "output_tokens": _counted(lambda call: call.output_tokens),
+    "total_tokens": _counted(lambda call: (call.input_tokens or 0) + (call.output_tokens or 0)),
+    # No call of these tests has to do with a cache, or reasons.
+    "uncached_input_tokens": _counted(lambda call: call.input_tokens),
+    "cache_read_tokens": _counted(lambda call: 0),
+    "cache_write_tokens": _counted(lambda call: 0),
+    "visible_output_tokens": _counted(lambda call: call.output_tokens),
+    "reasoning_tokens": _counted(lambda call: 0),
+}
+CAPPED = ("latency_ms", "time_to_first_token_ms", "cost_usd", "input_tokens", "output_tokens", "total_tokens")
+
+
 def arm_of_hash(session_id: str, weights: Sequence[float]) -> int:
     """Return the arm that the public hash gives to a session."""
     bucket = int(hashlib.md5(session_id.encode()).hexdigest()[:8], 16) % 1_000_000
@@ -85,18 +112,16 @@ def session_id_in(arm: int, name: str, weights: Sequence[float] = (50, 50)) -> s
     return next(candidate for candidate in candidates if arm_of_hash(candidate, weights) == arm)
 
 
-def figures_of(sessions: Sequence[Session]) -> dict[Key, Figure]:
-    """Return every figure of one arm by metric, statistic, estimand and category."""
+def figures_of(sessions: Sequence[Session], arms: Sequence[Sequence[Session]]) -> dict[Key, Figure]:
+    """Return every figure of one arm by metric, statistic, estimand and category; ``arms`` are all, for what is cut."""
     calls = [call for session in sessions for call in session.calls]
     found: dict[Key, Figure] = {}
-    per_call: tuple[tuple[str, str, Callable[[Call], float | None]], ...] = (
+    per_call: tuple[tuple[str, str, Value], ...] = (
         ("latency_ms", "mean", lambda call: call.latency_ms),
         ("time_to_first_token_ms", "mean", lambda call: call.time_to_first_token_ms),
         ("error_rate", "ratio", lambda call: float(call.is_error)),
         ("cost_usd", "mean", lambda call: call.cost),
-        ("input_tokens", "mean", lambda call: _tokens(call, call.input_tokens)),
-        ("output_tokens", "mean", lambda call: _tokens(call, call.output_tokens)),
-        ("total_tokens", "mean", lambda call: _tokens(call, (call.input_tokens or 0) + (call.output_tokens or 0))),
+        *((name, "mean", value) for name, value in TOKENS.items()),
     )
     for name, statistic, value in per_call:
         values = _by_session(sessions, value)
@@ -106,10 +131,68 @@ def figures_of(sessions: Sequence[Session]) -> dict[Key, Figure]:
         for probability in QUANTILES:
             key = (name, f"p{probability * 100:g}", "per_call", None)
             found[key] = quantile_figure(values, probability, len(calls))
-    found["cost_usd", "mean", "per_session", None] = cost_figure(sessions)
+    found |= _session_figures(sessions, arms)
     count = np.array([len(session.calls) for session in sessions], float)
     found["calls_per_session", "mean", "per_session", None] = mean_figure(count, len(sessions))
+    with_error = sum(any(call.is_error for call in session.calls) for session in sessions)
+    found["error_rate", "proportion", "per_session", None] = share_figure(with_error, len(sessions), len(sessions))
+    # No session of these tests calls a second model.
+    found["fallback_rate", "proportion", "per_session", None] = share_figure(0, len(sessions), len(sessions))
     return found | _custom_figures(sessions)
+
+
+def _session_figures(sessions: Sequence[Session], arms: Sequence[Sequence[Session]]) -> dict[Key, Figure]:
+    """Return the means over sessions of what a session took: its mean latency, its tokens, its cost."""
+    measures: dict[str, tuple[Value, SessionValue]] = {
+        "latency_ms": (lambda call: call.latency_ms, _mean),
+        "time_to_first_token_ms": (lambda call: call.time_to_first_token_ms, _mean),
+        "cost_usd": (lambda call: call.cost, _total),
+        **{name: (value, _total) for name, value in TOKENS.items()},
+    }
+    found: dict[Key, Figure] = {}
+    for name, (value, of_session) in measures.items():
+        is_observed = any(value(call) is not None for session in sessions for call in session.calls)
+        known = [of_session(session, value) for session in sessions]
+        found[name, "mean", "per_session", None] = known_figure(known, known, is_observed=is_observed)
+        every = [each for arm in arms for session in arm if (each := of_session(session, value)) is not None]
+        # Of nothing there is nothing to cut; the engine's quantile is of what every session has.
+        if name in CAPPED and every:
+            cap = inverted_cdf(np.array(every), CAP)
+            cut = [None if each is None else min(each, cap) for each in known]
+            found[name, "capped_mean", "per_session", None] = known_figure(cut, cut, is_observed=is_observed)
+        if name == "cost_usd":
+            is_successful = [bool(s.calls) and not any(call.is_error for call in s.calls) for s in sessions]
+            found[name, "mean", "per_successful_session", None] = known_figure(
+                known,
+                [1.0 if each is not None and good else None for each, good in zip(known, is_successful, strict=True)],
+                is_observed=is_observed,
+            )
+    return found
+
+
+def known_figure(x: Sequence[float | None], n: Sequence[float | None], *, is_observed: bool) -> Figure:
+    """Return Σx over the number of those whose ``n`` is there; coverage is the share of those whose ``x`` is."""
+    sessions = len(x)
+    if not is_observed:
+        return Figure(None, None, sessions, 0, 0.0 if sessions else None)
+    known = sum(each is not None for each in x)
+    counted = np.array([each is not None for each in n], float)
+    estimate, variance = ratio(np.array([each or 0.0 for each in x]), counted)
+    degrees = _degrees(counted)
+    interval = _interval(estimate, variance, degrees)
+    return Figure(estimate, interval, sessions, known, known / sessions, variance, degrees)
+
+
+def _mean(session: Session, value: Value) -> float | None:
+    values = [found for call in session.calls if (found := value(call)) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _total(session: Session, value: Value) -> float | None:
+    """Return the session's total; None where a call that succeeded does not tell."""
+    if any(value(call) is None and not call.is_error for call in session.calls):
+        return None
+    return sum(value(call) or 0.0 for call in session.calls)
 
 
 def per_call_figure(values: Sequence[Floats], call_count: int) -> Figure:
@@ -117,7 +200,7 @@ def per_call_figure(values: Sequence[Floats], call_count: int) -> Figure:
     x = np.array([value.sum() for value in values])
     n = np.array([len(value) for value in values], float)
     estimate, variance = ratio(x, n)
-    degrees = len(values) - 1
+    degrees = _degrees(n)
     interval = _interval(estimate, variance, degrees)
     coverage = n.sum() / call_count if call_count else None
     return Figure(estimate, interval, len(values), int(n.sum()), coverage, variance, degrees)
@@ -130,20 +213,6 @@ def mean_figure(x: Floats, session_count: int) -> Figure:
     interval = _interval(estimate, variance, degrees)
     coverage = len(x) / session_count if session_count else None
     return Figure(estimate, interval, len(x), len(x), coverage, variance, degrees)
-
-
-def cost_figure(sessions: Sequence[Session]) -> Figure:
-    """Return the mean cost over the sessions whose successful calls all have a known cost; none where no call has."""
-    costs = [[call.cost for call in session.calls] for session in sessions]
-    if not any(call.cost is not None for session in sessions for call in session.calls):
-        return Figure(None, None, len(sessions), 0, 0.0 if sessions else None)
-    is_known = np.array([all(c.cost is not None or c.is_error for c in session.calls) for session in sessions], float)
-    x = np.array([sum(cost or 0.0 for cost in session) for session in costs]) * is_known
-    estimate, variance = ratio(x, is_known)
-    degrees = len(sessions) - 1
-    interval = _interval(estimate, variance, degrees)
-    known = int(is_known.sum())
-    return Figure(estimate, interval, len(sessions), known, known / len(sessions), variance, degrees)
 
 
 def quantile_figure(values: Sequence[Floats], probability: float, call_count: int) -> Figure:
@@ -193,6 +262,12 @@ def ratio(x: Floats, n: Floats) -> tuple[float | None, float | None]:
     return estimate, float(count / (count - 1) * (residual @ residual) / total**2)
 
 
+def _degrees(n: Floats) -> float:
+    """Return the sessions less one; of fewer than a hundred, the sessions of equal size that would weigh as much."""
+    is_few = len(n) < 100 and n.sum() > 0
+    return float(n.sum() ** 2 / (n**2).sum() if is_few else len(n)) - 1
+
+
 def inverted_cdf(values: Floats, probability: float) -> float:
     return float(np.quantile(values, probability, method="inverted_cdf"))
 
@@ -207,7 +282,10 @@ def comparison_of(control: Figure, treatment: Figure) -> dict[str, Any]:
         return _comparison("insufficient_data", difference, None, None, lift, None, None)
     variance = control.variance + treatment.variance
     if variance == 0:
-        return _comparison("zero_variance", difference, 0.0, None, lift, None, None)
+        # That no session differs from another says how rare the other value may still be.
+        is_share = control.successes is not None and treatment.successes is not None
+        found = _score_interval(control, treatment) if is_share else None
+        return _comparison("zero_variance", difference, 0.0, found, lift, None, None)
     error, degrees = math.sqrt(variance), _welch(control, treatment)
     c = _critical(degrees)
     lift_interval = fieller(control, treatment, c)
@@ -253,14 +331,21 @@ def _score_comparison(
 ) -> dict[str, Any]:
     x1, n1, x2, n2 = control.successes or 0, control.sessions, treatment.successes or 0, treatment.sessions
     difference = x2 / n2 - x1 / n1
+    error = math.sqrt(_restricted_variance(x1, n1, x2, n2, 0.0))
+    interval = _score_interval(control, treatment)
+    return _comparison("ok", difference, error, interval, lift, lift_interval, _p_value(difference / error))
+
+
+def _score_interval(control: Figure, treatment: Figure) -> tuple[float, float]:
+    x1, n1, x2, n2 = control.successes or 0, control.sessions, treatment.successes or 0, treatment.sessions
+    difference = x2 / n2 - x1 / n1
 
     def z(delta: float) -> float:
         return (difference - delta) / math.sqrt(_restricted_variance(x1, n1, x2, n2, delta))
 
-    error = math.sqrt(_restricted_variance(x1, n1, x2, n2, 0.0))
     lower = optimize.brentq(lambda delta: z(delta) - Z, -1 + 1e-9, difference, xtol=1e-12)
     upper = optimize.brentq(lambda delta: z(delta) + Z, difference, 1 - 1e-9, xtol=1e-12)
-    return _comparison("ok", difference, error, (lower, upper), lift, lift_interval, _p_value(difference / error))
+    return lower, upper
 
 
 def _restricted_variance(x1: int, n1: int, x2: int, n2: int, delta: float) -> float:
@@ -318,11 +403,6 @@ def _by_session(sessions: Sequence[Session], value: Callable[[Call], float | Non
     return [
         np.array([found for call in session.calls if (found := value(call)) is not None], float) for session in sessions
     ]
-
-
-def _tokens(call: Call, count: int | None) -> float | None:
-    is_known = call.input_tokens is not None or call.output_tokens is not None
-    return float(count or 0) if is_known else None
 
 
 def _interval(estimate: float | None, variance: float | None, degrees: float) -> tuple[float, float] | None:

@@ -1,6 +1,6 @@
 """``GET /experiments`` and ``GET /experiments/{key}/results``."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,17 +11,15 @@ from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.project import project
 from analytics.api.registry_requests import registry_errors
-from analytics.experiments.arms import experiment_of
+from analytics.api.results_options import chosen, experiment_at, links
 from analytics.experiments.beside import with_tests_beside
 from analytics.experiments.declarations import settings_of
-from analytics.experiments.epochs import weight_epochs
 from analytics.experiments.kept_results import KeptResults
 from analytics.experiments.listing import listed
-from analytics.experiments.settings import declared_section
+from analytics.experiments.settings import Inference
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
-from storage.registry.resources import ConfigVersion
 
 
 def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
@@ -45,36 +43,25 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         caller: Annotated[str, Depends(project)],
         version: Annotated[int | None, Query(ge=1, description="A config version; the latest if absent.")] = None,
         epoch: Annotated[int | None, Query(ge=1, description="A weight epoch; all of the same arms if absent.")] = None,
+        inference: Annotated[Inference | None, Query(description="Instead of the experiment's own inference.")] = None,
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
     ) -> Response:
         """Return the experiment's results as of now."""
         with registry_errors():
-            config_key, settings = settings_of(registry, caller, key)
-        if settings.looks_at == "prompt_ab_test":
-            raise ApiError(404, "not_found", f"{key!r} looks at a prompt test, which has no results yet", "key")
-        versions = registry.config_versions(caller, config_key)
+            looked_at, settings = settings_of(registry, caller, key)
+        is_config = settings.looks_at == "config"
+        known = registry.config_versions if is_config else registry.prompt_ab_test_versions
+        versions = known(caller, looked_at)
         if not versions:
-            known = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
-            raise ApiError(404, "not_found", f"no config {config_key!r} is defined; there are: {known}", "key")
-        experiment = experiment_of(config_key, versions, version, epoch=epoch)
-        if experiment is None:
-            raise _not_there(config_key, versions, version, epoch)
-        only = frozenset(name.strip() for name in metrics.split(",")) if metrics else None
-        experiment = with_tests_beside(experiment, registry.configs(caller))
-        found = kept.results(caller, experiment, only=only)
-        told = {**found["experiment"], **declared_section(settings), "key": key, "config": config_key}
-        return json_answer({**found, "experiment": told})
+            there = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
+            raise ApiError(404, "not_found", f"no config {looked_at!r} is defined; there are: {there}", "key")
+        experiment = experiment_at(settings.looks_at, looked_at, versions, version, epoch)
+        if is_config:
+            experiment = with_tests_beside(experiment, registry.configs(caller))
+        if inference is not None:
+            settings = replace(settings, inference=inference)
+        found = kept.results(caller, experiment, settings)
+        told = {**found["experiment"], "key": key, settings.looks_at: looked_at}
+        return json_answer(chosen({**found, "experiment": told, "links": links(key)}, metrics))
 
     return routes
-
-
-def _not_there(key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None) -> ApiError:
-    if version is not None and not 1 <= version <= len(versions):
-        message = f"config {key!r} has versions 1 to {len(versions)}, not {version}"
-        return ApiError(404, "not_found", message, "version")
-    epochs = weight_epochs(key, versions)
-    if version is not None:
-        message = f"version {version} of config {key!r} is not in weight epoch {epoch}: name one of both"
-    else:
-        message = f"config {key!r} has weight epochs 1 to {len(epochs)}, not {epoch}"
-    return ApiError(404, "not_found", message, "epoch")

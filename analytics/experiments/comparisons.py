@@ -1,30 +1,52 @@
-"""Estimates and comparisons as the results' JSON has them, with fixed-horizon inference on the session as the unit.
+"""Comparisons as the results' JSON has them: a treatment against the control, by the session as the unit.
 
-``c`` is the critical value; a later confidence sequence replaces it and nothing else.
+``c``, the multiplier of a standard error, is that of a confidence sequence, or Student's for one look at a planned end
+(``Settings.inference``), and is one for the arms' intervals, the difference's and the lift's. Each comparison is judged
+for itself here; ``corrections.conclude`` then corrects for how many there are.
 """
 
+from __future__ import annotations
+
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analytics.experiments.figures import Figure
 from analytics.experiments.statistics import (
+    Chances,
     Difference,
     Estimate,
     Interval,
     Lift,
+    Posterior,
+    Prior,
     Proportion,
-    critical_value,
+    RatioSums,
+    chances_of,
+    days_remaining,
     difference_interval,
+    epoch_weights,
     estimate_difference,
     estimate_lift,
-    score_difference,
-    score_interval,
+    estimate_stratified_ratio,
+    minimum_detectable_lift,
+    non_inferiority,
+    posterior_of_lift,
+    sessions_needed,
+    stratified_score_difference,
+    stratified_score_interval,
+    student_one_sided,
 )
+from analytics.experiments.verdicts import Past, Verdicts
 
 SESSIONS_MIN = 100
 EFFECTIVE_SESSIONS_MIN = 30.0
 # Where a value is missing more often in one arm than in the other, the rest is no fair sample of either.
 COVERAGE_DIFFERENCE_MAX = 0.1
+PRIOR = Prior()
+# The lift that an experiment runs to find, where no margin says what matters: days remaining are days to it.
+TARGET_LIFT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +54,8 @@ class ArmEstimate:
     """One arm's figure with its interval, and what it rests on.
 
     ``interval`` where the estimate's own is not value ± c·SE; ``coverage`` is the share of the observations that
-    could have been made.
+    could have been made. ``epochs`` are the figure's sums by weight epoch, where it is a ratio of these: a comparison
+    then combines the epochs that both of its arms are in.
     """
 
     estimate: Estimate
@@ -43,6 +66,7 @@ class ArmEstimate:
     effective_observations: float | None = None
     coverage: float | None = None
     proportion: Proportion | None = None
+    epochs: tuple[RatioSums, ...] = ()
 
     def to_json(self, key: str) -> dict[str, Any]:
         """Return the arm's entry in a metric."""
@@ -62,23 +86,22 @@ class ArmEstimate:
         return self.sessions >= SESSIONS_MIN and (self.effective_sessions or 0.0) >= EFFECTIVE_SESSIONS_MIN
 
 
-@dataclass(frozen=True, slots=True)
-class Verdicts:
-    """What conclusions rest on: the level, and whether the experiment's health allows any."""
-
-    alpha: float
-    allowed: bool
-
-
 def compare(
-    keys: Sequence[str], arms: Sequence[ArmEstimate], verdicts: Verdicts, *, method: str, control: int = 0
+    keys: Sequence[str], arms: Sequence[ArmEstimate], figure: Figure, verdicts: Verdicts, *, method: str
 ) -> list[dict[str, Any]]:
-    """Return the comparison of every other arm with the control."""
-    return [
-        _comparison(keys[index], keys[control], arms[control], arm, verdicts, method)
-        for index, arm in enumerate(arms)
-        if index != control
-    ]
+    """Return the comparison of every other arm with the control; ``conclude`` makes them final."""
+    control = arms[verdicts.control]
+    chances = _chances([arm.estimate for arm in arms], figure)
+    found = []
+    for place, (key, arm) in enumerate(zip(keys, arms, strict=True)):
+        if place == verdicts.control:
+            continue
+        effect = _effect(figure, verdicts, len(arms), control, arm)
+        comparison = _comparison(key, keys[verdicts.control], effect, control, arm, method)
+        if comparison["bayes"] is not None:
+            comparison["bayes"]["chance_to_be_best"] = None if chances is None else chances.to_be_best[place]
+        found.append(comparison)
+    return found
 
 
 def interval_json(interval: Interval | None) -> list[float] | None:
@@ -86,43 +109,184 @@ def interval_json(interval: Interval | None) -> list[float] | None:
     return None if interval is None else [interval.lower, interval.upper]
 
 
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """A treatment's effect on a figure, with all that its entry is made from; ``sessions`` are those of both arms.
+
+    ``difference`` is the one tested. ``spread`` is the one estimated: they differ in their standard error for
+    proportions, whose test supposes no difference.
+    """
+
+    figure: Figure
+    verdicts: Verdicts
+    arms: int
+    sessions: int
+    control: Estimate
+    treatment: Estimate
+    difference: Difference
+    spread: Difference
+    interval: Interval | None
+    lift: Lift
+    epochs_left_out: int
+
+
+def _effect(figure: Figure, verdicts: Verdicts, arms: int, control: ArmEstimate, arm: ArmEstimate) -> _Effect:
+    weights = epoch_weights([[sums.sessions for sums in each.epochs] for each in (control, arm)])
+    first, second = (
+        estimate_stratified_ratio(each.epochs, weights) if len(each.epochs) > 1 else each.estimate
+        for each in (control, arm)
+    )
+    sessions = sum(_sessions(each, weights) for each in (control, arm))
+    spread = estimate_difference(first, second)
+    c = verdicts.critical_value(figure, arms, sessions, spread.degrees_of_freedom)
+    lift = estimate_lift(first, second, c)
+    difference, interval = spread, difference_interval(spread, c)
+    if control.proportion is not None and arm.proportion is not None:
+        rates, shares = _rates(control, arm, weights)
+        difference = stratified_score_difference(rates, shares)
+        interval = stratified_score_interval(rates, shares, verdicts.critical_value(figure, arms, sessions))
+    left_out = sum(weight == 0 for weight in weights) if len(weights) > 1 else 0
+    return _Effect(figure, verdicts, arms, sessions, first, second, difference, spread, interval, lift, left_out)
+
+
+def _sessions(arm: ArmEstimate, weights: Sequence[float]) -> int:
+    if len(arm.epochs) < 2:
+        return arm.sessions
+    return sum(sums.sessions for sums, weight in zip(arm.epochs, weights, strict=True) if weight > 0)
+
+
+def _rates(
+    control: ArmEstimate, arm: ArmEstimate, weights: Sequence[float]
+) -> tuple[list[tuple[Proportion, Proportion]], Sequence[float]]:
+    """Return the shares of sessions by epoch, and the epochs' weights; without epochs, all as one."""
+    if len(weights) > 1:
+        return [
+            (_rate(first), _rate(second)) for first, second in zip(control.epochs, arm.epochs, strict=True)
+        ], weights
+    has_trials = control.sessions > 0 and arm.sessions > 0
+    pairs = [(control.proportion, arm.proportion)] if control.proportion and arm.proportion and has_trials else []
+    return pairs, [1.0] * len(pairs)
+
+
+def _rate(sums: RatioSums) -> Proportion:
+    return Proportion(round(sums.x), sums.sessions)
+
+
 def _comparison(
-    key: str, control_key: str, control: ArmEstimate, arm: ArmEstimate, verdicts: Verdicts, method: str
+    key: str, control_key: str, effect: _Effect, control: ArmEstimate, arm: ArmEstimate, method: str
 ) -> dict[str, Any]:
-    difference, interval, lift = _effect(control, arm, verdicts.alpha)
-    enough = control.supports_verdict and arm.supports_verdict
-    comparable = abs((control.coverage or 0.0) - (arm.coverage or 0.0)) <= COVERAGE_DIFFERENCE_MAX
-    significant = difference.p_value is not None and difference.p_value < verdicts.alpha
+    past = effect.verdicts.past.get((effect.figure.identity, key), Past())
+    mde = _minimum_detectable_lift(effect)
+    needed = _sessions_needed(effect, mde)
     return {
         "variant": key,
         "vs": control_key,
-        "status": difference.status,
+        "status": effect.difference.status,
         "difference": {
-            "estimate": difference.estimate,
-            "se": difference.standard_error,
-            "ci": interval_json(interval),
+            "estimate": effect.difference.estimate,
+            "se": effect.difference.standard_error,
+            "ci": interval_json(effect.interval),
         },
-        "lift": {"estimate": lift.estimate, "ci": interval_json(lift.interval), "ci_method": "fieller"},
-        "p_value": difference.p_value,
+        "lift": {"estimate": effect.lift.estimate, "ci": interval_json(effect.lift.interval), "ci_method": "fieller"},
+        "p_value": _p_value(effect, past),
         "p_value_adjusted": None,
-        "p_value_fixed": difference.p_value,
-        "enough_data": enough,
-        "coverage_comparable": comparable,
-        "significant": significant and enough and comparable and verdicts.allowed,
-        "first_significant_at": None,
-        "bayes": None,
-        "non_inferiority": None,
-        "mde": None,
-        "days_remaining": None,
+        "p_value_fixed": effect.difference.p_value,
+        "enough_data": control.supports_verdict and arm.supports_verdict,
+        "coverage_comparable": abs((control.coverage or 0.0) - (arm.coverage or 0.0)) <= COVERAGE_DIFFERENCE_MAX,
+        "significant": False,
+        "first_significant_at": None if past.first_significant_at is None else past.first_significant_at.isoformat(),
+        "bayes": _bayes(effect),
+        "non_inferiority": _non_inferiority(effect),
+        "mde": mde,
+        "sessions": effect.sessions,
+        "sessions_needed": None if needed is None else math.ceil(needed),
+        "days_remaining": _days_remaining(effect, needed),
+        "epochs_left_out": effect.epochs_left_out,
         "method": method,
     }
 
 
-def _effect(control: ArmEstimate, arm: ArmEstimate, alpha: float) -> tuple[Difference, Interval | None, Lift]:
-    difference = estimate_difference(control.estimate, arm.estimate)
-    c = critical_value(alpha, difference.degrees_of_freedom)
-    lift = estimate_lift(control.estimate, arm.estimate, c)
-    if control.proportion is None or arm.proportion is None:
-        return difference, difference_interval(difference, c), lift
-    score = score_difference(control.proportion, arm.proportion)
-    return score, score_interval(control.proportion, arm.proportion, critical_value(alpha)), lift
+def _p_value(effect: _Effect, past: Past) -> float | None:
+    """Return the p-value of the experiment's inference; a Bayesian one has none."""
+    statistic = effect.difference.statistic
+    if effect.verdicts.settings.inference == "fixed_horizon":
+        return effect.difference.p_value
+    if not effect.verdicts.is_sequential or statistic is None:
+        return None
+    p_value = effect.verdicts.sequence.p_value(statistic, effect.sessions)
+    return p_value if past.p_value is None else min(p_value, past.p_value)
+
+
+def _bayes(effect: _Effect) -> dict[str, Any] | None:
+    """Return the chance to be better than the control; for a neutral figure, to be more."""
+    posterior = posterior_of_lift(effect.control, effect.treatment, PRIOR)
+    if posterior is None:
+        return None
+    better: Posterior = posterior.turned() if effect.figure.lower_is_better else posterior
+    return {
+        "chance_to_beat": better.chance_to_beat,
+        "expected_loss": better.expected_loss,
+        "expected_loss_of_keeping": better.expected_loss_of_keeping,
+        "prior": {"mean": PRIOR.mean, "sd": PRIOR.sd},
+    }
+
+
+def _chances(estimates: Sequence[Estimate], figure: Figure) -> Chances | None:
+    """Return how likely each arm is the best of all, by a flat prior; None unless each has a standard error."""
+    known = [(each.value, each.standard_error) for each in estimates if each.value is not None and each.standard_error]
+    if len(known) < len(estimates):
+        return None
+    return chances_of(
+        [value for value, _ in known],
+        [error for _, error in known if error is not None],
+        lower_is_better=figure.lower_is_better,
+    )
+
+
+def _non_inferiority(effect: _Effect) -> dict[str, Any] | None:
+    """Return the test against the figure's margin, at the level α and one-sided; None where there is no margin."""
+    margin = effect.figure.margin
+    if margin is None or effect.figure.direction == "neutral":
+        return None
+    sequence, sessions = effect.verdicts.sequence, effect.sessions
+    found = non_inferiority(
+        effect.control,
+        effect.treatment,
+        margin,
+        lower_is_better=effect.figure.lower_is_better,
+        one_sided=(lambda statistic, _: sequence.one_sided_p_value(statistic, sessions))
+        if effect.verdicts.is_sequential
+        else student_one_sided,
+    )
+    return {
+        "margin": margin,
+        "p_value": found.p_value,
+        "harm_p_value": found.harm_p_value,
+        "verdict": found.verdict(effect.verdicts.settings.alpha),
+    }
+
+
+def _minimum_detectable_lift(effect: _Effect) -> float | None:
+    c = effect.verdicts.critical_value(effect.figure, effect.arms, effect.sessions)
+    power = effect.verdicts.settings.power
+    return minimum_detectable_lift(effect.spread.standard_error or None, effect.control.value, c, power)
+
+
+def _sessions_needed(effect: _Effect, mde: float | None) -> float | None:
+    """Return the sessions of both arms that it takes to find the figure's margin, or the least lift of interest."""
+    if mde is None:
+        return None
+    return sessions_needed(
+        effect.sessions,
+        mde,
+        effect.figure.margin or TARGET_LIFT,
+        critical_value=lambda sessions: effect.verdicts.critical_value(effect.figure, effect.arms, sessions),
+        power=effect.verdicts.settings.power,
+    )
+
+
+def _days_remaining(effect: _Effect, needed: float | None) -> float | None:
+    traffic = effect.verdicts.traffic
+    if traffic is None or not traffic.sessions_per_day or not traffic.sessions:
+        return None
+    return days_remaining(effect.sessions, needed, traffic.sessions_per_day * effect.sessions / traffic.sessions)

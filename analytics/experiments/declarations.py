@@ -51,6 +51,7 @@ def declared_settings(body: dict[str, Any], now: datetime) -> tuple[str, Setting
         n_star=experiment.n_star,
         power=experiment.power,
         metrics=tuple(metric for declared in experiment.metrics for metric in _figures(declared)),
+        success=experiment.success,
         status=experiment.status_at(now),
         hypothesis=experiment.hypothesis or None,
         start=experiment.start,

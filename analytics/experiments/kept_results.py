@@ -15,13 +15,16 @@ import orjson
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.results import results
+from analytics.experiments.settings import Settings
 from storage.engines.duckdb import DuckDBEngine
 
 KEPT_BYTES_MAX = 64 * 1024 * 1024
 # What objects in memory take beside the same as JSON, about.
 _MEMORY_A_JSON_BYTE = 10
 
-_Key = tuple[str, str, int, frozenset[str] | None]
+_DEFAULTS = Settings()
+
+_Key = tuple[str, str, int, int, str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class _Kept:
 
     state: tuple[object, ...]
     experiment: Experiment
+    settings: Settings
     results: dict[str, Any]
     size_bytes: int
 
@@ -44,19 +48,20 @@ class KeptResults:
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._size_bytes = 0
 
-    def results(self, project: str, experiment: Experiment, *, only: frozenset[str] | None = None) -> dict[str, Any]:
-        """Return the results as they are now; ``only`` limits the metrics to those names."""
-        key = (project, experiment.key, experiment.version, only)
+    def results(self, project: str, experiment: Experiment, settings: Settings = _DEFAULTS) -> dict[str, Any]:
+        """Return the results as they are now."""
+        first = experiment.epochs[0].number
+        key = (project, experiment.key, experiment.version, first, settings.inference, settings.version)
         rows = self._engine.config_rows(project, experiment.key, experiment.column)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:
                 self._kept.move_to_end(key)
-        if kept is not None and kept.state == rows.state and kept.experiment == experiment:
+        if kept is not None and (kept.state, kept.experiment, kept.settings) == (rows.state, experiment, settings):
             return _as_of_now(kept.results)
-        found = results(self._engine, project, experiment, only=only, rows=rows)
-        size_bytes = len(orjson.dumps(found)) * _MEMORY_A_JSON_BYTE + sum(map(len, only or ())) + _size(rows.state)
-        self._keep(key, _Kept(rows.state, experiment, found, size_bytes))
+        found = results(self._engine, project, experiment, settings, rows=rows)
+        size_bytes = len(orjson.dumps(found)) * _MEMORY_A_JSON_BYTE + _size(rows.state)
+        self._keep(key, _Kept(rows.state, experiment, settings, found, size_bytes))
         return found
 
     def _keep(self, key: _Key, kept: _Kept) -> None:

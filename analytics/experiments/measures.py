@@ -1,40 +1,19 @@
-"""Asks the engine for what the metrics need: sums over sessions, quantiles over calls, custom metrics.
+"""Asks the engine for what the metrics need: sums over sessions, and what health looks at.
 
-All statements of one result run over one session, in which the exposed sessions stand as ``cohort``, with the
-arm of those that count.
+All statements of one result run over one session, in which the exposed sessions stand as ``cohort``, with the arm and
+the epoch of those that count. ``call_quantiles.py`` and ``custom_metrics.py`` ask for the rest over the same session.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-import pyarrow as pa
-
+from analytics.experiments.arms import Experiment
 from analytics.experiments.cohorts import Cohort
-from analytics.experiments.metrics import QuantileMetric, RatioMetric
-from analytics.experiments.statistics import RatioSums
+from analytics.experiments.fallbacks import keep_fallbacks
+from analytics.experiments.metrics import RatioMetric
+from analytics.experiments.sums import ArmSums, Expressions, SumColumns
 from storage import sql
 from storage.engines.duckdb import QuerySession
-
-CATEGORIES_MAX = 10
-CUSTOM_METRICS_MAX = 200
-
-
-@dataclass(frozen=True, slots=True)
-class ArmSums:
-    """A metric's sums in one arm, and how many calls its value is known of (sessions, for a mean a session)."""
-
-    sums: RatioSums
-    observations: float
-
-
-@dataclass(frozen=True, slots=True)
-class QuantileSums:
-    """A quantile in one arm, None where it has no call, and the sums over sessions of x = calls at or below it."""
-
-    probability: float
-    value: float | None
-    sums: RatioSums
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,51 +24,54 @@ class Dominance:
     effective_sessions: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class NumberMetric:
-    """A custom metric of numbers, or of booleans: its sums by arm."""
-
-    name: str
-    sums: dict[int, RatioSums]
-    is_boolean: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CategoryMetric:
-    """One value of a custom metric of text: by arm, the sessions that gave it, and those that gave any."""
-
-    name: str
-    value: str
-    counts: dict[int, tuple[int, int]]
-
-
 class Measures:
-    """The measures of one experiment's randomised sessions over one session."""
+    """The measures of one experiment's randomised sessions over one session.
 
-    def __init__(self, session: QuerySession, config_key: str, cohort: Cohort, arm_count: int) -> None:
-        self._session = session
-        self._config_key = config_key
-        self._arms = range(arm_count)
-        self._sessions = [cohort.sessions(arm) for arm in self._arms]
-        self._has_calls = False
+    ``success`` names the custom metric that says whether a session succeeded; None: if it has a call, and none failed.
+    """
+
+    def __init__(
+        self, session: QuerySession, experiment: Experiment, cohort: Cohort, success: str | None = None
+    ) -> None:
+        self.session = session
+        self.experiment = experiment
+        self.arms = range(len(experiment.arms))
+        self.epochs = len(experiment.epochs)
         session.add("cohort", cohort.to_table())
-        session.keep("config_totals", sql.load("config_totals"), {"config_key": config_key})
-        session.keep("session_totals", sql.load("session_totals"))
+        session.keep("config_totals", *self.of_experiment("config_totals"))
+        keep_fallbacks(session, experiment)
+        session.keep("successes", sql.load("successes"), {**self.metrics_of_experiment, "name": success})
+        session.keep("session_totals", sql.load("session_totals"), {"success_is_declared": success is not None})
+        self.by_epoch = self._sessions()
+
+    def of_experiment(self, name: str) -> tuple[str, dict[str, object]]:
+        """Return a statement over the rows of the experiment, with its parameters."""
+        return sql.load(name).format(column=self.experiment.column), {"key": self.experiment.key}
+
+    @property
+    def metrics_of_experiment(self) -> dict[str, object]:
+        """Return the parameter that tells whose custom metrics count: of a prompt test, those of any config."""
+        return {"config_key": self.experiment.key if self.experiment.column == "config_key" else None}
+
+    @property
+    def sessions(self) -> list[int]:
+        """Return the number of sessions by arm."""
+        return [sum(arm) for arm in self.by_epoch]
 
     def unexposed_sessions(self) -> int:
         """Return how many sessions have calls under the config but no exposure."""
-        return int(self._session.query(sql.load("unexposed_sessions"))["sessions"][0].as_py())
+        return int(self.session.query(sql.load("unexposed_sessions"))["sessions"][0].as_py())
 
     def calls(self) -> list[int]:
         """Return the number of calls by arm."""
-        rows = self._session.query("SELECT arm, sum(calls)::BIGINT AS calls FROM session_totals GROUP BY arm")
+        rows = self.session.query("SELECT arm, sum(calls)::BIGINT AS calls FROM session_totals GROUP BY arm")
         counts = {row["arm"]: row["calls"] for row in rows.to_pylist()}
-        return [counts.get(arm, 0) for arm in self._arms]
+        return [counts.get(arm, 0) for arm in self.arms]
 
     def dominance(self) -> Dominance:
         """Return how far the figures rest on few sessions."""
-        (row,) = self._session.query(
-            "SELECT max(calls) AS most, sum(calls) AS calls, fsum(calls * calls) AS squares FROM session_totals"
+        (row,) = self.session.query(
+            "SELECT max(calls) AS most, sum(calls) AS calls, sum(calls * calls) AS squares FROM session_totals"
         ).to_pylist()
         if not row["calls"]:
             return Dominance(None, None)
@@ -99,127 +81,34 @@ class Measures:
         """Return the sums of ratio metrics, each by arm."""
         if not metrics:
             return []
-        columns = [_sums(metric.numerator, _denominator(metric), f"_{place}") for place, metric in enumerate(metrics)]
-        columns += [
-            f"fsum({metric.observed or _denominator(metric)}) AS observations_{place}"
+        expressions = Expressions()
+        sessions = expressions.alias("count(*)")
+        columns = [SumColumns.of(metric, expressions) for metric in metrics]
+        rows = self.session.query(
+            f"SELECT arm, epoch, {expressions} FROM session_totals GROUP BY arm, epoch ORDER BY arm, epoch"  # noqa: S608 - expressions are the metrics' own
+        ).to_pylist()
+        by_arm = [[row for row in rows if row["arm"] == arm] for arm in self.arms]
+        return [[of.arm(arm, sessions, self.epochs) for arm in by_arm] for of in columns]
+
+    def caps(self, metrics: Sequence[RatioMetric]) -> list[float | None]:
+        """Return for each metric the value of a session at its cap, over the sessions of all arms that have one."""
+        if not metrics:
+            return []
+        columns = [
+            f"quantile_disc({metric.numerator}, {metric.cap!r}) FILTER ({metric.known or 1} = 1) AS cap_{place}"
             for place, metric in enumerate(metrics)
         ]
-        rows = self._session.query(
-            f"SELECT arm, count(*) AS sessions, {', '.join(columns)} FROM session_totals GROUP BY arm"  # noqa: S608 - columns are the metrics' own
-        )
-        by_arm = {row["arm"]: row for row in rows.to_pylist()}
-        nothing = ArmSums(RatioSums.empty(), 0.0)
-        return [
-            [_arm_sums(by_arm[arm], f"_{place}") if arm in by_arm else nothing for arm in self._arms]
-            for place in range(len(metrics))
-        ]
+        (row,) = self.session.query(f"SELECT {', '.join(columns)} FROM session_totals").to_pylist()  # noqa: S608 - expressions are the metrics' own
+        return [row[f"cap_{place}"] for place in range(len(metrics))]
 
-    def quantiles(self, column: str, probabilities: Sequence[Sequence[float]]) -> list[list[float | None]]:
-        """Return by arm the inverted CDF of a column of calls at the arm's probabilities; None where it has no call."""
-        if not any(probabilities):
-            return [[] for _ in self._arms]
-        self._keep_calls()
-        lists = [
-            f"quantile_disc({column}, [{', '.join(repr(float(each)) for each in wanted)}]) FILTER (arm = {arm})"
-            if wanted
-            else "NULL"
-            for arm, wanted in zip(self._arms, probabilities, strict=True)
-        ]
-        rows = self._session.query(f"SELECT [{', '.join(lists)}] AS found FROM calls")  # noqa: S608 - the column is the metric's own
-        found: list[list[float] | None] = rows["found"][0].as_py()
-        return [
-            list(values) if values else [None] * len(wanted)
-            for values, wanted in zip(found, probabilities, strict=True)
-        ]
-
-    def quantile_sums(self, metric: QuantileMetric) -> list[list[QuantileSums]]:
-        """Return by arm, for each probability of the metric, the quantile and the sums at it.
-
-        They are over all sessions of the arm: x = calls at or below the quantile, n = calls.
-        """
-        values = self.quantiles(metric.column, [metric.probabilities] * len(self._arms))
-        places = range(len(metric.probabilities))
-        self._session.add(
-            "quantiles",
-            pa.table(
-                {
-                    "arm": pa.array(self._arms, pa.int32()),
-                    **{f"v_{place}": pa.array([of[place] for of in values], pa.float64()) for place in places},
-                }
-            ),
-        )
-        counts = [f"(count(*) FILTER ({metric.column} <= v_{place}))::DOUBLE AS x_{place}" for place in places]
-        sums = [_sums(f"x_{place}", "n", f"_{place}") for place in places]
-        rows = self._session.query(
-            f"SELECT arm, {', '.join(sums)} FROM (SELECT calls.arm, count({metric.column})::DOUBLE AS n,"  # noqa: S608 - the column is the metric's own
-            f" {', '.join(counts)} FROM calls JOIN quantiles USING (arm) GROUP BY calls.arm, calls.number) GROUP BY arm"
-        )
-        by_arm = {row["arm"]: row for row in rows.to_pylist()}
-        return [
-            [
-                QuantileSums(probability, values[arm][place], self._at(by_arm.get(arm), arm, f"_{place}"))
-                for place, probability in enumerate(metric.probabilities)
-            ]
-            for arm in self._arms
-        ]
-
-    def _at(self, row: dict[str, Any] | None, arm: int, suffix: str) -> RatioSums:
-        # Sessions without a call add nothing but their number.
-        return _ratio_sums(row, self._sessions[arm], suffix) if row else _nothing_known(self._sessions[arm])
-
-    def _keep_calls(self) -> None:
-        if not self._has_calls:
-            self._session.keep("calls", sql.load("calls"), {"config_key": self._config_key})
-            self._has_calls = True
-
-    def keep_custom(self) -> None:
-        """Take the values of custom metrics, before ``number_metrics`` and ``category_metrics``."""
-        parameters = {"config_key": self._config_key, "names_max": CUSTOM_METRICS_MAX}
-        self._session.keep("session_metrics", sql.load("session_metrics"), parameters)
-
-    def number_metrics(self) -> list[NumberMetric]:
-        """Return the custom metrics of numbers and booleans, by name."""
-        found: dict[str, NumberMetric] = {}
-        for row in self._session.query(sql.load("number_metrics")).to_pylist():
-            known = found.get(row["name"])
-            sums = {
-                **(known.sums if known else {}),
-                row["arm"]: RatioSums.for_mean(row["sessions"], row["x"], row["xx"]),
-            }
-            is_boolean = row["is_boolean"] and (known is None or known.is_boolean)
-            found[row["name"]] = NumberMetric(row["name"], sums, is_boolean)
-        return list(found.values())
-
-    def category_metrics(self) -> list[CategoryMetric]:
-        """Return the values of the custom metrics of text, the most frequent of each first."""
-        found: dict[tuple[str, str], CategoryMetric] = {}
-        for row in self._session.query(sql.load("category_metrics"), {"values_max": CATEGORIES_MAX}).to_pylist():
-            key = (row["name"], row["value_string"])
-            metric = found.setdefault(key, CategoryMetric(*key, {}))
-            metric.counts[row["arm"]] = (row["sessions"], row["answered"])
-        return list(found.values())
+    def _sessions(self) -> list[list[int]]:
+        rows = self.session.query("SELECT arm, epoch, count(*) AS sessions FROM session_totals GROUP BY arm, epoch")
+        counts = {(row["arm"], row["epoch"]): row["sessions"] for row in rows.to_pylist()}
+        return [[counts.get((arm, epoch), 0) for epoch in range(self.epochs)] for arm in self.arms]
 
 
-def _denominator(metric: RatioMetric) -> str:
-    return metric.denominator or "1.0"
-
-
-def _sums(x: str, n: str, suffix: str) -> str:
-    return (
-        f"fsum({x}) AS x{suffix}, fsum({x} * {x}) AS xx{suffix}, fsum({n}) AS n{suffix}, fsum({n} * {n}) AS nn{suffix},"
-        f" fsum({x} * {n}) AS xn{suffix}"
-    )
-
-
-def _arm_sums(row: dict[str, Any], suffix: str) -> ArmSums:
-    # Where no call's value is known, sessions without calls must not make it zero.
-    observations, sessions = row[f"observations{suffix}"], int(row["sessions"])
-    return ArmSums(_ratio_sums(row, sessions, suffix) if observations else _nothing_known(sessions), observations)
-
-
-def _nothing_known(sessions: int) -> RatioSums:
-    return RatioSums(sessions, 0.0, 0.0, 0.0, 0.0, 0.0)
-
-
-def _ratio_sums(row: dict[str, Any], sessions: int, suffix: str) -> RatioSums:
-    return RatioSums(sessions, *(float(row[name + suffix] or 0.0) for name in ("x", "xx", "n", "nn", "xn")))
+def capped(metric: RatioMetric, cap: float) -> RatioMetric:
+    """Return the metric with each session's value cut at ``cap``: one session weighs no more than that."""
+    # As text, so that the number is the float itself: a literal would be a DECIMAL.
+    cut = f"least({metric.numerator}, CAST('{cap!r}' AS DOUBLE)) * {metric.known or 1}"
+    return replace(metric, numerator=cut, statistic="capped_mean", is_whole=False)

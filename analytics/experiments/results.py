@@ -1,102 +1,72 @@
 """The results of one experiment: cohort, health, and every metric by variant, as docs/results.md describes them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.beside import dependent_tests
 from analytics.experiments.cohort_reader import read_cohort
-from analytics.experiments.comparisons import Verdicts
-from analytics.experiments.estimates import category_entry, number_entry, quantile_entries, ratio_entry
+from analytics.experiments.entries import Entries
 from analytics.experiments.health import Health, health_of
 from analytics.experiments.health.traffic import read_traffic
 from analytics.experiments.measures import Measures
-from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
+from analytics.experiments.recommendation import recommend
+from analytics.experiments.settings import Settings, declared_section, settings_section
+from analytics.experiments.traffic import traffic_of
+from analytics.experiments.verdicts import Verdicts
 from storage.engines.config_rows import ConfigRows
 from storage.engines.duckdb import DuckDBEngine
 
-ALPHA = 0.05
+_DEFAULTS = Settings()
 
 
 def results(
     engine: DuckDBEngine,
     project: str,
     experiment: Experiment,
+    settings: Settings = _DEFAULTS,
     *,
-    only: frozenset[str] | None = None,
     rows: ConfigRows | None = None,
 ) -> dict[str, Any]:
-    """Return the results as they are now, or were with ``rows``; ``only`` limits the metrics to those names."""
+    """Return the results as they are now, or were with ``rows``.
+
+    All metrics are there, since how many comparisons are made is part of what each of them says.
+    """
     with engine.session(project, rows or engine.config_rows(project, experiment.key, experiment.column)) as session:
-        cohort = read_cohort(session, experiment)
-        measures = Measures(session, experiment.key, cohort, len(experiment.arms))
+        cohort = read_cohort(session, experiment, settings)
+        measures = Measures(session, experiment, cohort, settings.success)
         unexposed, traffic = measures.unexposed_sessions(), read_traffic(session)
         dependent = dependent_tests(engine, project, experiment, cohort)
         health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic, dependent)
-        sessions = [cohort.sessions(arm) for arm in range(len(experiment.arms))]
-        calls = measures.calls()
-        entries = _metrics(experiment, measures, sessions, calls, Verdicts(ALPHA, health.allows_verdict), only)
+        keys, calls = [arm.key for arm in experiment.arms], measures.calls()
+        control = settings.control_index(keys)
+        verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_of(cohort, calls))
+        entries = Entries(measures, keys, calls, verdicts).all()
+        section = _with_warnings(health, [*_control_warnings(settings, keys), *_response_warnings(entries)])
         return {
-            "experiment": _experiment(experiment, cohort.first_exposure),
-            "settings": _settings(),
-            "health": health.section,
-            "variants": _variants(experiment, sessions, calls),
-            "metrics": list(entries),
-            "recommendation": _recommendation(health),
+            "experiment": _experiment(experiment, settings, keys[control], cohort.first_exposure),
+            "settings": settings_section(settings),
+            "health": section,
+            "variants": _variants(experiment, measures.sessions, calls),
+            "metrics": entries,
+            "recommendation": recommend(entries, section, verdicts),
             "links": {"timeseries": None, "sessions": None},
         }
 
 
-def _metrics(
-    experiment: Experiment,
-    measures: Measures,
-    sessions: Sequence[int],
-    calls: Sequence[int],
-    verdicts: Verdicts,
-    only: frozenset[str] | None,
-) -> Iterator[dict[str, Any]]:
-    keys = [arm.key for arm in experiment.arms]
-
-    def wanted(name: str) -> bool:
-        return only is None or name in only
-
-    chosen = [metric for metric in METRICS if wanted(metric.name)]
-    sums = iter(measures.ratios([metric for metric in chosen if isinstance(metric, RatioMetric)]))
-    for metric in chosen:
-        if isinstance(metric, QuantileMetric):
-            yield from quantile_entries(metric, measures, calls, keys, verdicts)
-        else:
-            yield ratio_entry(metric, next(sums), calls, keys, verdicts)
-    measures.keep_custom()
-    for number in measures.number_metrics():
-        if wanted(number.name):
-            yield number_entry(number, sessions, keys, verdicts)
-    for category in measures.category_metrics():
-        if wanted(category.name):
-            yield category_entry(category, sessions, keys, verdicts)
-
-
-def _experiment(experiment: Experiment, first_exposure: datetime | None) -> dict[str, Any]:
+def _experiment(
+    experiment: Experiment, settings: Settings, control: str, first_exposure: datetime | None
+) -> dict[str, Any]:
     return {
         "key": experiment.key,
-        "status": "running",
+        **declared_section(settings),
         "unit": "session_id",
-        "control": experiment.arms[0].key,
-        "started_at": (first_exposure or experiment.started_at).isoformat(),
+        "control": control,
+        "started_at": (settings.start or first_exposure or experiment.started_at).isoformat(),
         "as_of": datetime.now(UTC).isoformat(),
         "config_version": experiment.version,
         "config_versions": sorted(experiment.versions),
-    }
-
-
-def _settings() -> dict[str, Any]:
-    return {
-        "alpha": ALPHA,
-        "inference": "fixed_horizon",
-        "n_star": None,
-        "correction": {"primary": None, "secondary": None},
-        "power": None,
     }
 
 
@@ -107,9 +77,39 @@ def _variants(experiment: Experiment, sessions: Sequence[int], calls: Sequence[i
     ]
 
 
-def _recommendation(health: Health) -> dict[str, Any]:
-    if health.section["status"] == "invalid":
-        reasons = [warning["message"] for warning in health.section["warnings"]]
-        return {"action": "invalid", "variant": None, "reasons": reasons}
-    reason = "fixed-horizon intervals hold for one look at a planned end: this version gives no verdict before it"
-    return {"action": "keep_running", "variant": None, "reasons": [reason]}
+def _with_warnings(health: Health, warnings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the health section with what the figures themselves warn of."""
+    status = "warning" if warnings and health.section["status"] == "ok" else health.section["status"]
+    return {**health.section, "status": status, "warnings": [*health.section["warnings"], *warnings]}
+
+
+def _control_warnings(settings: Settings, keys: Sequence[str]) -> list[dict[str, Any]]:
+    if settings.control is None or settings.control in keys:
+        return []
+    message = (
+        f"the control {settings.control!r} is no variant of this version, which has {', '.join(keys)}: "
+        f"compared with {keys[0]}"
+    )
+    return [{"code": "unknown_control", "message": message}]
+
+
+def _response_warnings(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a warning for each custom metric that more sessions of one arm give than of another."""
+    found = {
+        (entry["name"], comparison["variant"]): comparison
+        for entry in entries
+        for comparison in entry.get("response_rate", {}).get("comparisons", ())
+        if comparison["differs"]
+    }
+    return [
+        {
+            "code": "response_rate_differs",
+            "metric": name,
+            "variant": variant,
+            "message": (
+                f"{name}: the share of sessions that have it differs by {comparison['difference']['estimate']:+.1%} "
+                f"between {variant} and {comparison['vs']}, so that those compared are not alike"
+            ),
+        }
+        for (name, variant), comparison in found.items()
+    ]

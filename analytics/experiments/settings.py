@@ -40,6 +40,7 @@ class MetricSettings:
 class Settings:
     """How an experiment is judged. ``n_star`` is the number of sessions at which the sequences are tightest.
 
+    ``success`` names the custom metric that says whether a session succeeded; None: if it has calls, and none failed.
     ``looks_at`` says what is under test; ``version`` is that of the experiment in the registry, None where nothing is
     declared.
     """
@@ -50,6 +51,7 @@ class Settings:
     n_star: int = 5000
     power: float = 0.8
     metrics: tuple[MetricSettings, ...] = ()
+    success: str | None = None
     status: declared.Status = "running"
     hypothesis: str | None = None
     start: datetime | None = None

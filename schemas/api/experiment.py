@@ -153,7 +153,8 @@ class Experiment(Resource):
     """A config, or a prompt test, under test: without either the config of the same key.
 
     ``control`` is a variant's key, the first if absent. ``n_star`` is the number of sessions at which the sequences are
-    tightest; it can't be changed once the experiment runs. Sessions count from ``start`` to ``ended_at``.
+    tightest; it can't be changed once the experiment runs. ``success`` names the custom metric that says whether a
+    session succeeded; without, one of calls none of which failed. Sessions count from ``start`` to ``ended_at``.
     """
 
     config: Name | None = None
@@ -166,6 +167,7 @@ class Experiment(Resource):
     n_star: Annotated[int, Field(ge=2, le=N_STAR_MAX)] = Field(default=N_STAR, exclude_if=_is_n_star)
     power: Annotated[float, Field(ge=0.5, lt=1)] = Field(default=POWER, exclude_if=_is_power)
     metrics: list[MetricDeclaration] = Field(default=[], max_length=METRICS_MAX, exclude_if=is_empty)
+    success: Name | None = None
     status: Status | None = None
     start: Moment | None = None
     planned_end: Moment | None = None

@@ -2,8 +2,9 @@
 SELECT
     cohort.number,
     cohort.arm,
+    cohort.epoch,
     duration_ns / 1e6 AS latency_ms,
     time_to_first_token_ns / 1e6 AS time_to_first_token_ms
 FROM spans
 JOIN cohort USING (session_id)
-WHERE config_key = $config_key AND is_inference AND cohort.arm IS NOT NULL
+WHERE {column} = $key AND is_inference AND cohort.arm IS NOT NULL

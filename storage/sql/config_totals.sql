@@ -11,9 +11,14 @@ SELECT
     sum(input_tokens)::DOUBLE AS input_tokens,
     sum(output_tokens)::DOUBLE AS output_tokens,
     sum(total_tokens)::DOUBLE AS total_tokens,
+    sum(uncached_input_tokens)::DOUBLE AS uncached_input_tokens,
+    sum(cache_read_tokens)::DOUBLE AS cache_read_tokens,
+    sum(cache_write_tokens)::DOUBLE AS cache_write_tokens,
+    sum(visible_output_tokens)::DOUBLE AS visible_output_tokens,
+    sum(reasoning_tokens)::DOUBLE AS reasoning_tokens,
     sum(cost_count)::DOUBLE AS cost_count,
     coalesce(fsum(cost_sum), 0) AS cost_sum,
     coalesce(sum(unpriced_count), 0) = 0 AS is_cost_known
 FROM session_rollup
-WHERE config_key = $config_key
+WHERE {column} = $key
 GROUP BY session_id

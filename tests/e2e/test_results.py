@@ -1,9 +1,8 @@
 """``GET /experiments/{key}/results`` of known traffic, figure by figure, against numpy and the published vectors."""
 
-import csv
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -244,7 +243,9 @@ def test_a_choice_of_metrics_and_of_a_version_is_answered(
 ) -> None:
     whole = strict_results(results_server, KEY)
 
-    status, chosen = results_server.get(f"/experiments/{KEY}/results?metrics=latency_ms,score,nothing&version=1")
+    status, chosen = results_server.get(
+        f"/experiments/{KEY}/results?inference=fixed_horizon&metrics=latency_ms,score&version=1"
+    )
 
     assert status == 200
     assert {metric["name"] for metric in chosen["metrics"]} == {"latency_ms", "score"}
@@ -433,6 +434,10 @@ def test_new_weights_in_the_middle_begin_a_new_epoch(results_server: ServerProce
     assert whole["health"]["srm"]["expected"] == pytest.approx([8.2, 5.8])
     # Of the one variant there is nothing to compare in the second epoch.
     assert "epoch_left_out" in {warning["code"] for warning in whole["health"]["warnings"]}
+    # So it has no part in what is compared, nor in either variant's figure.
+    latency = answered_figures(whole)["latency_ms", "mean", "per_call", None]
+    assert [arm["estimate"] for arm in latency["variants"]] == [100, 100]
+    assert latency["comparisons"][0]["epochs_left_out"] == 1
     assert of_epoch["metrics"] == nearly(latest["metrics"])
     assert latest["experiment"]["config_version"] == 2
     assert [arm["weight"] for arm in latest["variants"]] == pytest.approx([0.8, 0.2])
@@ -445,6 +450,21 @@ def test_new_weights_in_the_middle_begin_a_new_epoch(results_server: ServerProce
     assert first["health"]["excluded"]["stale_version"] == 4
     assert estimate(first, "latency_ms", "mean") == 100
     assert latest["health"]["excluded"]["crossover"] == first["health"]["excluded"]["crossover"] == 0
+
+
+def test_what_there_is_not_is_refused_with_what_there_is(
+    results_server: ServerProcess, known: list[list[Session]]
+) -> None:
+    options = ("metrics=latency_ms,latncy", "version=9", "epoch=9", "inference=often")
+
+    answers = [results_server.get(f"/experiments/{KEY}/results?{option}") for option in options]
+
+    assert [status for status, _ in answers] == [400, 404, 404, 400]
+    told = [answer["error"]["message"] for _, answer in answers]
+    assert "'latncy' is no metric of this experiment, which has: latency_ms, " in told[0]
+    assert "versions 1 to 1, not 9" in told[1]
+    assert "weight epochs 1 to 1, not 9" in told[2]
+    assert "fixed_horizon" in told[3]
 
 
 def test_all_experiments_are_listed_with_their_traffic(
@@ -518,109 +538,9 @@ def test_sql_s_sessions_of_an_experiment_add_up_to_its_results(
     assert len(counts) >= 3
 
 
-def test_the_figures_of_the_vectors_are_those_published_with_them(results_server: ServerProcess) -> None:
-    variants = {arm: {"model": model, "weight": 50} for arm, model in VECTOR_MODELS.items()}
-    results_server.define({"configs": [{"key": "vectors", "variants": variants}]})
-    send_vectors(results_server, "vectors")
-    truth = json.loads((VECTORS / "main.json").read_text())
-
-    answer = strict_results(results_server, "vectors")
-
-    assert [(arm["sessions"], arm["calls"]) for arm in answer["variants"]] == [(404, 2643), (396, 2332)]
-    figures = answered_figures(answer)
-    for name, key in {
-        "latency_ms.mean_per_call": ("latency_ms", "mean", "per_call", None),
-        "ttft_ms.mean_per_call": ("time_to_first_token_ms", "mean", "per_call", None),
-        "error_rate.per_call": ("error_rate", "ratio", "per_call", None),
-        "cost_usd.per_call": ("cost_usd", "mean", "per_call", None),
-        "cost_usd.per_session": ("cost_usd", "mean", "per_session", None),
-        "output_tokens.per_call": ("output_tokens", "mean", "per_call", None),
-        "calls.per_session": ("calls_per_session", "mean", "per_session", None),
-        "user_satisfaction.mean": ("user_satisfaction", "mean", "per_session", None),
-    }.items():
-        assert_published_mean(figures[key], truth["metrics"][name])
-    for column, name in (("latency_ms", "latency_ms"), ("ttft_ms", "time_to_first_token_ms")):
-        for statistic in ("p50", "p95", "p99"):
-            published = truth["quantiles"][f"{column}.{statistic}"]
-            assert_published_quantile(figures[name, statistic, "per_call", None], published)
-    assert_published_share(
-        figures["conversion", "proportion", "per_session", None], truth["proportions"]["conversion.rate"]
-    )
-
-
-def send_vectors(server: ServerProcess, key: str) -> None:
-    """Send the vectors' sessions under names that the hash gives the same arm."""
-    traffic = Traffic(key)
-    names: dict[str, str] = {}
-    for row in rows("sessions.csv"):
-        arm = list(VECTOR_MODELS).index(row["variant"])
-        session_id = names[row["session_id"]] = session_id_in(arm, row["session_id"])
-        traffic.expose(session_id, VECTOR_MODELS[row["variant"]])
-        values: dict[str, float | bool] = {"conversion": row["conversion"] == "1"}
-        if row["user_satisfaction"]:
-            values["user_satisfaction"] = float(row["user_satisfaction"])
-        traffic.measure(session_id, **values)
-    for row in rows("spans.csv"):
-        attributes = {
-            "gen_ai.request.model": VECTOR_MODELS[row["variant"]],
-            "gen_ai.usage.input_tokens": int(row["input_tokens"]),
-            "gen_ai.usage.output_tokens": int(row["output_tokens"]),
-            "gen_ai.usage.cost": float(row["cost_usd"]),
-        }
-        if row["ttft_ms"]:
-            attributes["fallom.time_to_first_token_ms"] = float(row["ttft_ms"])
-        traffic.call(names[row["session_id"]], float(row["latency_ms"]), attributes, is_error=row["error"] == "1")
-    traffic.send(server)
-
-
-def rows(name: str) -> Iterable[dict[str, str]]:
-    with (VECTORS / name).open() as file:
-        yield from csv.DictReader(file)
-
-
-def assert_published_mean(metric: dict[str, Any], published: dict[str, Any]) -> None:
-    compared, absolute = metric["comparisons"][0], published["abs"]
-    assert [arm["estimate"] for arm in metric["variants"]] == close(list(published["estimate"].values()))
-    assert compared["status"] == "ok"
-    assert compared["difference"]["estimate"] == close(absolute["diff"])
-    assert compared["difference"]["se"] == close(absolute["se"])
-    assert compared["difference"]["ci"] == close(absolute["ci"])
-    assert compared["p_value"] == close(absolute["p"])
-    assert compared["lift"]["estimate"] == close(published["rel"]["lift"])
-    assert compared["lift"]["ci"] == close(published["rel"]["fieller_ci_t"])
-
-
-def assert_published_quantile(metric: dict[str, Any], published: dict[str, Any]) -> None:
-    arms, effect, compared = published["arms"].values(), published["effect"], metric["comparisons"][0]
-    assert [arm["estimate"] for arm in metric["variants"]] == close([arm["q"] for arm in arms])
-    assert [arm["ci"] for arm in metric["variants"]] == [close([arm["lo"], arm["hi"]]) for arm in arms]
-    assert [arm["observations"] for arm in metric["variants"]] == [arm["n_calls"] for arm in arms]
-    assert [arm["effective_observations"] for arm in metric["variants"]] == close([arm["n_eff"] for arm in arms])
-    assert compared["difference"]["estimate"] == close(effect["diff"])
-    assert compared["difference"]["se"] == close(effect["se"])
-    assert compared["difference"]["ci"] == close(effect["ci_z"])
-    assert compared["p_value"] == close(effect["p"])
-    assert compared["lift"]["estimate"] == close(effect["rel"])
-    assert compared["lift"]["ci"] == close(effect["rel_fieller_ci_z"])
-
-
-def assert_published_share(metric: dict[str, Any], published: dict[str, Any]) -> None:
-    compared = metric["comparisons"][0]
-    rates = [published["x"][arm] / published["n"][arm] for arm in ("control", "treatment")]
-    assert [arm["estimate"] for arm in metric["variants"]] == close(rates)
-    assert compared["difference"]["ci"] == pytest.approx(published["ci_miettinen_nurminen_own"], rel=1e-6)
-    assert compared["p_value"] == pytest.approx(published["mn_score_p_own"], rel=1e-6)
-    assert compared["method"] == "score"
-
-
-def close(value: Any) -> Any:
-    """Equal within what a closed form may differ by."""
-    return pytest.approx(value, rel=1e-8)
-
-
 def assert_figures(answer: dict[str, Any], arms: Sequence[Sequence[Session]], keys: Sequence[str]) -> None:
     """Compare each metric, each arm and each comparison of the answer with what numpy makes of the sessions."""
-    figures = [figures_of(sessions) for sessions in arms]
+    figures = [figures_of(sessions, arms) for sessions in arms]
     answered = answered_figures(answer)
     every = set().union(*figures)
     assert answered.keys() == every
@@ -671,8 +591,8 @@ def define_models(server: ServerProcess, key: str, models: list[str]) -> None:
 
 
 def strict_results(server: ServerProcess, key: str) -> dict[str, Any]:
-    """Return the results, which must be JSON in the strict sense: no NaN, no Infinity."""
-    status, _, body = server.request("GET", f"/experiments/{key}/results")
+    """Return the results for one look, which must be JSON in the strict sense: no NaN, no Infinity."""
+    status, _, body = server.request("GET", f"/experiments/{key}/results?inference=fixed_horizon")
     assert status == 200, body
     answer: dict[str, Any] = json.loads(body, parse_constant=refuse)
     return answer

@@ -2,4 +2,4 @@
 
 from analytics.experiments.metrics.metric import RatioMetric
 
-CALLS_PER_SESSION = RatioMetric("calls_per_session", "calls", "neutral", "calls", estimand="per_session")
+CALLS_PER_SESSION = RatioMetric("calls_per_session", "calls", "neutral", "calls", estimand="per_session", is_whole=True)

@@ -40,7 +40,7 @@ def score_difference(control: Proportion, treatment: Proportion) -> Difference:
     if control.rate is None or treatment.rate is None:
         return Difference("no_data", None, None, math.inf, None, None)
     estimate = treatment.rate - control.rate
-    standard_error = math.sqrt(_restricted_variance(control, treatment, 0.0))
+    standard_error = math.sqrt(restricted_variance(control, treatment, 0.0))
     if standard_error == 0:
         return Difference("zero_variance", estimate, 0.0, math.inf, None, None)
     statistic = estimate / standard_error
@@ -57,11 +57,11 @@ def score_interval(control: Proportion, treatment: Proportion, critical_value: f
     estimate = treatment.rate - control.rate
 
     def reach(difference: float) -> float:
-        return critical_value * math.sqrt(_restricted_variance(control, treatment, difference))
+        return critical_value * math.sqrt(restricted_variance(control, treatment, difference))
 
     return Interval(
-        _crossing(lambda difference: estimate - difference > reach(difference), -1.0, estimate),
-        _crossing(lambda difference: difference - estimate > reach(difference), 1.0, estimate),
+        crossing(lambda difference: estimate - difference > reach(difference), -1.0, estimate),
+        crossing(lambda difference: difference - estimate > reach(difference), 1.0, estimate),
     )
 
 
@@ -91,7 +91,7 @@ def newcombe_interval(control: Proportion, treatment: Proportion, critical_value
     )
 
 
-def _restricted_variance(control: Proportion, treatment: Proportion, difference: float) -> float:
+def restricted_variance(control: Proportion, treatment: Proportion, difference: float) -> float:
     """Return the variance of the estimated difference were the true one ``difference``, with the factor N/(N−1)."""
     total = control.trials + treatment.trials
     first = _restricted_rate(control, treatment, difference)
@@ -118,7 +118,7 @@ def _restricted_rate(control: Proportion, treatment: Proportion, difference: flo
     return min(1.0, 1 - difference, max(0.0, -difference, rate))
 
 
-def _crossing(outside: Callable[[float], bool], far: float, near: float) -> float:
+def crossing(outside: Callable[[float], bool], far: float, near: float) -> float:
     """Return by bisection where ``outside``, true towards ``far``, turns false towards ``near``."""
     while True:
         middle = (far + near) / 2

@@ -39,8 +39,14 @@ def quantile_bounds(sums: RatioSums, probability: float, critical_value: float) 
     ``sums`` are over sessions with x = the session's calls at or below q̂ and n = its calls. Not estimable
     (insufficient_data) where ν ± c·σ_F leaves (0, 1); on the upper side that is n_eff ≤ c²ν/(1−ν).
     """
-    share = estimate_ratio(sums)
-    deviation = _cdf_limit(sums, probability) if share.status == "zero_variance" else share.standard_error
+    return bounds_of_share(estimate_ratio(sums), sums.effective_sessions, probability, critical_value)
+
+
+def bounds_of_share(
+    share: Estimate, effective_sessions: float | None, probability: float, critical_value: float
+) -> QuantileBounds:
+    """Return the same from F̂(q̂) = ``share``, of so many sessions of equal weight."""
+    deviation = _cdf_limit(effective_sessions, probability) if share.status == "zero_variance" else share.standard_error
     if deviation is None:
         return QuantileBounds(share.status, None, None, None, None)
     effective = finite(probability * (1 - probability) / deviation / deviation)
@@ -62,11 +68,10 @@ def estimate_quantile(value: float | None, lower: float | None, upper: float | N
     return Estimate.of(value, finite(standard_error * standard_error))
 
 
-def _cdf_limit(sums: RatioSums, probability: float) -> float | None:
+def _cdf_limit(effective: float | None, probability: float) -> float | None:
     """Return √(ν(1−ν)/K_eff), the largest σ_F of any clustering: all calls of a session on one side of the quantile.
 
     It stands in where the sums show no spread. They show none where q̂ is the largest call (F̂ = 1 in every session),
     which says that the data are few, not that q̂ is known.
     """
-    effective = sums.effective_sessions
     return None if effective is None else math.sqrt(probability * (1 - probability) / effective)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,3 +63,8 @@ class RatioSums:
         Far below K, a few large sessions decide the figure.
         """
         return finite(self.n * (self.n / self.nn)) if self.n > 0 and self.nn > 0 else None
+
+
+def is_rounding(remainder: Fraction, magnitude: Fraction, sessions: int) -> bool:
+    """Return whether ``remainder``, a difference of sums of ``magnitude``, is within the rounding of these."""
+    return remainder <= sessions * Fraction(sys.float_info.epsilon) * magnitude

@@ -219,7 +219,7 @@ def test_what_is_kept_has_a_limit(world: World) -> None:
     few = KeptResults(world.parts.engine, bytes_max=2 * size_bytes)
 
     for number in range(5):
-        few.results("p", experiment(), only=frozenset({f"name {number}"}) if number else None)
+        few.results("p", experiment(key="config" if not number else f"other {number}"))
 
     assert few._size_bytes <= 2 * size_bytes
     assert few._size_bytes == sum(kept.size_bytes for kept in few._kept.values())

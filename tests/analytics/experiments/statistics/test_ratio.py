@@ -251,3 +251,11 @@ def test_with_eight_unequal_sessions_the_small_sample_interval_covers_and_the_us
 
     assert 0.935 < small < 0.975
     assert usual < 0.93
+
+
+def test_few_sessions_of_unequal_size_have_the_degrees_of_freedom_of_those_that_weigh() -> None:
+    few = RatioSums.from_sessions(np.arange(50.0), np.append(np.ones(49), 51.0))
+    many = RatioSums.from_sessions(np.arange(100.0), np.append(np.ones(99), 101.0))
+
+    assert estimate_ratio(few).degrees_of_freedom == pytest.approx(100**2 / (49 + 51**2) - 1)
+    assert estimate_ratio(many).degrees_of_freedom == 99

@@ -1,0 +1,63 @@
+"""What is significant among all comparisons of an experiment, corrected for how many they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from analytics.experiments.statistics import benjamini_hochberg, bonferroni
+from analytics.experiments.verdicts import Verdicts
+
+_Found = Sequence[tuple[dict[str, Any], dict[str, Any]]]
+"""Entries, each with one of its comparisons."""
+
+
+def conclude(entries: Sequence[dict[str, Any]], verdicts: Verdicts) -> None:
+    """Correct the comparisons of all entries for their number, in place: adjusted p-values, and what is significant.
+
+    Primary figures by Bonferroni, secondary ones by Benjamini–Hochberg over all their comparisons, guardrails not at
+    all: a warning too many costs less than one too few.
+    """
+    primary = list(_of_role(entries, "primary"))
+    family = max([len(primary), *(verdicts.family("primary", len(entry["comparisons"]) + 1) for entry, _ in primary)])
+    _set(primary, bonferroni(_p_values(primary), family), verdicts, family)
+    secondary = list(_of_role(entries, "secondary"))
+    _set(secondary, benjamini_hochberg(_p_values(secondary)), verdicts, 1)
+    guardrails = list(_of_role(entries, "guardrail"))
+    _set(guardrails, _p_values(guardrails), verdicts, 1)
+
+
+def _of_role(entries: Sequence[dict[str, Any]], role: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for entry in entries:
+        if entry["role"] == role:
+            yield from ((entry, comparison) for comparison in entry["comparisons"])
+
+
+def _p_values(found: _Found) -> list[float | None]:
+    return [comparison["p_value"] for _, comparison in found]
+
+
+def _set(
+    found: _Found,
+    adjusted: Sequence[float | None],
+    verdicts: Verdicts,
+    family: int,
+) -> None:
+    for (entry, comparison), p_value in zip(found, adjusted, strict=True):
+        comparison["p_value_adjusted"] = p_value
+        comparison["significant"] = (
+            verdicts.allowed
+            and entry["direction"] != "neutral"
+            and comparison["enough_data"]
+            and comparison["coverage_comparable"]
+            and _rejects(comparison, verdicts, family)
+        )
+
+
+def _rejects(comparison: dict[str, Any], verdicts: Verdicts, family: int) -> bool:
+    alpha = verdicts.settings.alpha
+    if verdicts.settings.inference != "bayesian":
+        p_value = comparison["p_value_adjusted"]
+        return p_value is not None and p_value < alpha
+    bayes = comparison["bayes"]
+    return bayes is not None and min(bayes["chance_to_beat"], 1 - bayes["chance_to_beat"]) < alpha / family / 2

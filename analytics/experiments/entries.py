@@ -1,0 +1,84 @@
+"""All entries of an experiment's results: every metric's figures by variant, compared, corrected for their number."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from analytics.experiments.call_quantiles import CallQuantiles
+from analytics.experiments.corrections import conclude
+from analytics.experiments.custom_metrics import CustomMetrics
+from analytics.experiments.estimates import (
+    custom_entries,
+    custom_figure,
+    quantile_entries,
+    quantile_figures,
+    ratio_entry,
+    ratio_figure,
+)
+from analytics.experiments.figures import Figure
+from analytics.experiments.measures import Measures, capped
+from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
+from analytics.experiments.settings import Settings
+from analytics.experiments.verdicts import Verdicts
+
+_RATIOS = tuple(metric for metric in METRICS if isinstance(metric, RatioMetric))
+_QUANTILES = tuple(metric for metric in METRICS if isinstance(metric, QuantileMetric))
+
+
+class Entries:
+    """Makes the entries of one experiment from its measures; ``keys`` are those of the variants."""
+
+    def __init__(self, measures: Measures, keys: Sequence[str], calls: Sequence[int], verdicts: Verdicts) -> None:
+        self._measures = measures
+        self._keys = keys
+        self._ratios = tuple(_with_declared_cap(metric, verdicts.settings) for metric in _RATIOS)
+        self._quantiles = CallQuantiles(measures, calls)
+        self._custom = CustomMetrics(measures, verdicts.settings.metrics)
+        self._customs = [*self._custom.numbers(), *self._custom.categories()]
+        # Known before the first interval is made, since its level depends on it.
+        primaries = sum(figure.role == "primary" for figure in self._figures(verdicts.settings))
+        self._verdicts = replace(verdicts, primaries=max(1, primaries))
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return all entries in the order of ``METRICS``, then those of custom metrics, with their conclusions."""
+        ratios = self._ratio_entries()
+        made: list[dict[str, Any]] = []
+        for metric in METRICS:
+            if isinstance(metric, QuantileMetric):
+                made += quantile_entries(metric, self._quantiles, self._keys, self._verdicts)
+            else:
+                made += next(ratios)
+        for custom in self._customs:
+            made += custom_entries(custom, self._custom, self._keys, self._verdicts)
+        conclude(made, self._verdicts)
+        return made
+
+    def _ratio_entries(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield for each ratio metric its entry and, where it has a cap, that of its capped mean."""
+        with_cap = [metric for metric in self._ratios if metric.cap is not None]
+        caps = dict(zip(with_cap, self._measures.caps(with_cap), strict=True))
+        cut = {metric: capped(metric, cap) for metric, cap in caps.items() if cap is not None}
+        wanted = [*self._ratios, *cut.values()]
+        sums = dict(zip(wanted, self._measures.ratios(wanted), strict=True))
+        for metric in self._ratios:
+            made = [ratio_entry(metric, sums[metric], self._keys, self._verdicts)]
+            if metric in cut:
+                cap = {"quantile": metric.cap, "value": caps[metric]}
+                made.append(ratio_entry(cut[metric], sums[cut[metric]], self._keys, self._verdicts, cap=cap))
+            yield made
+
+    def _figures(self, settings: Settings) -> Iterator[Figure]:
+        for ratio in self._ratios:
+            yield ratio_figure(ratio, settings)
+        for quantile in _QUANTILES:
+            yield from quantile_figures(quantile, settings)
+        for custom in self._customs:
+            yield custom_figure(custom, settings)
+
+
+def _with_declared_cap(metric: RatioMetric, settings: Settings) -> RatioMetric:
+    """Return the metric with the cap that the experiment declares; one a call, or of a share, can have none."""
+    if metric.estimand != "per_session" or metric.statistic != "mean":
+        return metric
+    declared = settings.of(metric.name, metric.statistic, metric.estimand).cap
+    return metric if declared is None else replace(metric, cap=declared)
