@@ -18,7 +18,7 @@ from server.settings import MIB
 from server.sql_output import SqlFormat, print_answer
 from server.sql_progress import progress
 from server.sql_shell import Shell
-from server.sql_source import ServerSource, SqlSource, files
+from server.sql_source import ServerSource, SqlSource
 from storage.engines.sandbox.request import Limits
 
 _CLEAR = "\x1b[2J\x1b[H"
@@ -69,6 +69,9 @@ class Sql(BaseModel):
         if self.url is not None:
             yield ServerSource(self.url, self.api_key, self.timeout_s)
             return
+        # Here, since who asks a server should not wait for what opens the files.
+        from server.sql_files import files
+
         limits = Limits(self.timeout_s, self.rows_max, self.bytes_max, self.memory_bytes_max)
         with files(self.data_dir, self.project, limits, self.registry_url) as source:
             yield source

@@ -13,19 +13,14 @@ import httpx
 from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliSubCommand
 
-from analytics.traces.conditions import span_condition
-from analytics.traces.export import ExportFormat, encoded, exported
+from analytics.traces.export import ExportFormat
 from schemas.api.traces import ExportQuery
 from schemas.project import DEFAULT_PROJECT
 from server import api_client
 from server.errors import CommandError
 from server.flags import ApiKey, DataDir, ProjectOfFiles, Url
-from server.offline import data_of
 from server.output import warn
 from storage.durability import sync_directory
-from storage.engines.duckdb import DuckDBEngine
-from storage.hot import HotRows
-from storage.lake import Lake
 
 PROGRESS_S = 2.0
 TIMEOUT_S = 60.0
@@ -63,6 +58,14 @@ class ExportTraces(BaseModel):
             _write(file, pieces)
 
     def _of_files(self, wanted: ExportQuery) -> _Pieces:
+        # Here, since who asks a server should not wait for what opens the files.
+        from analytics.traces.conditions import span_condition
+        from analytics.traces.export import encoded, exported
+        from server.offline import data_of
+        from storage.engines.duckdb import DuckDBEngine
+        from storage.hot import HotRows
+        from storage.lake import Lake
+
         data = data_of(self.data_dir)
         lake = Lake(data.lake)
         engine = DuckDBEngine(lake, HotRows(data.log, lake, data.writer_id()))

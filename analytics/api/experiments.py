@@ -10,6 +10,7 @@ from starlette.responses import Response
 from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.project import project
+from analytics.api.registry_requests import registry_errors
 from analytics.api.results_options import chosen, experiment_at, links
 from analytics.experiments.beside import with_tests_beside
 from analytics.experiments.declarations import settings_of
@@ -46,7 +47,8 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
     ) -> Response:
         """Return the experiment's results as of now."""
-        looked_at, settings = settings_of(registry, caller, key)
+        with registry_errors():
+            looked_at, settings = settings_of(registry, caller, key)
         is_config = settings.looks_at == "config"
         known = registry.config_versions if is_config else registry.prompt_ab_test_versions
         versions = known(caller, looked_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,10 @@ from analytics.experiments.declarations import declared_settings
 from analytics.experiments.settings import Settings, declared_section
 from analytics.rows import json_value
 from fallom.assignment import variant_keys
+from storage.registry.errors import DocumentError
 from storage.registry.experiments import prompt_variant_keys
+
+logger = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 
@@ -44,7 +48,12 @@ def _declared(
     now: datetime,
 ) -> Iterator[dict[str, Any]]:
     for body in experiments:
-        key, settings = declared_settings(body, now)
+        try:
+            key, settings = declared_settings(body, now)
+        except DocumentError as error:
+            # One that this version refuses must not keep the others out of the list.
+            logger.error("the experiment %s is not listed: %s", body["key"], error)  # noqa: TRY400 - the text says all
+            continue
         if settings.looks_at == "config":
             yield _entry(body["key"], settings, configs.get(key), traffic.get(key), config_key=key)
         else:

@@ -39,7 +39,7 @@ def next_version(
             made, advice = _with_end(known, wanted)
         advice += _changes_while_it_runs(known, made, now)
     problems = [*_fixed_problems(known, made, now), *_time_problems(made, now)]
-    for problem in _lost(connection, project, made):
+    for problem in lost(connection, project, made):
         # What has ended is a record: a config of before may be gone, but what is decided now must be there.
         is_decided = known is not None and known.decision != made.decision and problem.path == "decision.variant"
         if made.ended_at is None or is_decided:
@@ -120,7 +120,7 @@ def _time_problems(made: Experiment, now: datetime) -> Iterator[Problem]:
         yield Problem("ended_at", message)
 
 
-def _lost(connection: Connection, project: str, made: Experiment) -> Iterator[Problem]:
+def lost(connection: Connection, project: str, made: Experiment) -> Iterator[Problem]:
     """Yield what the experiment names and what is not there."""
     kind, key = made.looks_at
     latest = versions.latest(connection, project, kind, key)

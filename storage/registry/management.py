@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from schemas.api.experiment import Experiment
 from schemas.api.problems import Problem
 from schemas.api.prompt import PromptTest
 from schemas.api.registry import RegistryDocument
@@ -159,13 +160,18 @@ class Management:
         return self._registry.change(work)
 
     def restore(self, project: str, key: str, by: Authorship, expected: Precondition = UNCONDITIONAL) -> Resource:
-        """Put an archived resource back. Raises ResourceNotFoundError, StaleError; DocumentError for its prompts."""
+        """Put an archived resource back. Raises ResourceNotFoundError, StaleError; DocumentError for what it needs."""
 
         def work(connection: Connection) -> Resource:
             known = self._expected(connection, project, key, expected)
             if known.archived_at is None:
                 return known
-            self._check_prompts(connection, project, resource_of(self.kind, key, known.latest.body))
+            resource = resource_of(self.kind, key, known.latest.body)
+            self._check_prompts(connection, project, resource)
+            if isinstance(resource, Experiment) and resource.ended_at is None:
+                problems = list(experiments.lost(connection, project, resource))
+                if problems:
+                    raise DocumentError(problems)
             versions.add_event(connection, project, self.kind, key, "restored", by)
             return self._known(connection, project, key)
 

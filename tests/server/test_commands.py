@@ -100,7 +100,7 @@ def test_a_wrong_settings_file_is_named(
 
 def test_a_flag_beats_the_environment_which_beats_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[ServerSettings] = []
-    monkeypatch.setattr("server.serve.serve", started.append)
+    monkeypatch.setattr("server.serve_command.serve", started.append)
     Path("fallom.toml").write_text("sql_rows_max = 3\nbody_bytes_max = 3000\nin_flight_bytes_max = 3000\n")
     monkeypatch.setenv("FALLOM_SQL_ROWS_MAX", "2")
     monkeypatch.setenv("FALLOM_BODY_BYTES_MAX", "2000")

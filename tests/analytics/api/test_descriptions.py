@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from jsonschema_rs import Draft202012Validator
 
-from analytics.api import assign, errors, management, ofrep, registry, rollouts
+from analytics.api import assign, errors, experiment_end, management, ofrep, registry, rollouts
 from storage.registry.known_configs import KnownConfigs
 from storage.registry.registry import Registry
 
@@ -28,6 +28,7 @@ def described(tmp_path: Path) -> dict[str, Any]:
     for router in (
         registry.router(found),
         rollouts.router(found),
+        experiment_end.router(found),
         management.router(found),
         assign.router(KnownConfigs(found), _record),
         ofrep.router(KnownConfigs(found), _record),

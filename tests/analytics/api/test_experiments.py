@@ -224,3 +224,14 @@ def test_keys_leave_room_for_the_end(client: TestClient) -> None:
         "experiments[0].key: must not end in /end: under /api/ that is the end of experiment 'a'; got 'a/end'"
     )
     assert client.post("/apply", json=document | {"experiments": []}).status_code == 200
+
+
+def test_one_whose_config_is_gone_is_not_put_back(client: TestClient) -> None:
+    client.put(PATH, json=experiment())
+    client.post(f"{PATH}/archive", json={})
+    assert client.post("/api/configs/summarizer/archive", json={}).status_code == 200
+
+    assert "config 'summarizer' is archived: restore it first" in message(client.post(f"{PATH}/restore", json={}))
+
+    client.post("/api/configs/summarizer/restore", json={})
+    assert client.post(f"{PATH}/restore", json={}).status_code == 200

@@ -153,3 +153,14 @@ def test_the_list_has_experiments_and_configs_that_none_looks_at() -> None:
         3,
     )
     assert found["texts"]["prompt_ab_test"] == "welcome-test"
+
+
+def test_one_that_this_version_refuses_keeps_no_other_out_of_the_list() -> None:
+    experiments = [
+        {"key": "of-later", "version": 1, "design": "crossover"},
+        {"key": "e", "version": 1, "config": "one"},
+    ]
+
+    found = listed(experiments, [config("one") | {"version": 1}], [], {}, NOW)
+
+    assert [entry["key"] for entry in found] == ["e"]
