@@ -23,7 +23,7 @@ from typing import Any
 from analytics.traces import cursor as cursors
 from analytics.traces.conditions import Condition, group_condition
 from analytics.traces.cursor import Cursor
-from schemas.api.traces import ListQuery
+from schemas.api.traces import ListQuery, SpanFilter
 from schemas.spans import SPANS
 from storage import sql
 from storage.engines.duckdb import QuerySession
@@ -35,6 +35,8 @@ HOUR_US = 3600 * 1_000_000
 WINDOW_FACTOR = 4
 # After that a page ends where it is, and its cursor goes on from there.
 WALK_S_MAX = 3.0
+# Filters of spans that ``trace_sums`` has the columns for.
+_OF_SUMS = {"config", "session", "variant"}
 _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The column of times holds no more.
@@ -42,7 +44,6 @@ US_MAX = 2**63 // 1000
 _NO_KEY = ""
 # least() and greatest() pass over NULL: what is not known must not become a bound.
 COST = "sum(round(least(greatest(cost, 0), 1e6) * 1e12)::BIGINT) FILTER (is_inference AND cost IS NOT NULL)"
-_TOKENS = "sum(least(greatest(total_tokens, 0), 1_000_000_000_000)) FILTER (is_inference AND total_tokens IS NOT NULL)"
 _GREATEST = 2**63 - 2
 _VALUES = {
     "time": "start_us",
@@ -54,15 +55,33 @@ _VALUES = {
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is listed: its name, the column that tells one from another, how far back is looked first."""
+    """What is listed: its name, the column that tells one from another, how far back is looked first.
+
+    ``key`` is the column as ``trace_sums`` has it, of the type ``key_type``; ``number`` makes it of a span, ``text``
+    shows it.
+    """
 
     name: str
     column: str
     first_window_us: int
+    key: str
+    key_type: str
+    number: str
+    text: str
 
 
-TRACES = Kind("traces", "trace_id", HOUR_US)
-SESSIONS = Kind("sessions", "session_id", 24 * HOUR_US)
+TRACES = Kind(
+    "traces",
+    "trace_id",
+    HOUR_US,
+    key="trace_key",
+    key_type="UUID",
+    number="try_cast(trace_id AS UUID)",
+    text="replace(key::VARCHAR, '-', '')",
+)
+SESSIONS = Kind(
+    "sessions", "session_id", 24 * HOUR_US, key="session_id", key_type="VARCHAR", number="session_id", text="key"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +135,12 @@ class Listing:
     def to_us(self) -> int:
         """Return the moment before which is asked."""
         return US_MAX if self.wanted.started_to is None else max(microseconds(self.wanted.started_to), 0)
+
+    @property
+    def of_sums(self) -> bool:
+        """Return whether ``trace_sums`` can tell which spans are meant: they have no other column to ask."""
+        asked = self.wanted.model_dump(exclude_none=True, exclude_defaults=True).keys() & SpanFilter.model_fields.keys()
+        return asked <= _OF_SUMS
 
     @property
     def is_descending(self) -> bool:
@@ -211,10 +236,14 @@ class _Finder:
         """Return those that have no span before the window, with the time of all their spans."""
         if not keys:
             return []
-        narrow(self._session, from_us - APART_US, to_us - 1 + APART_US, self._as_of)
-        rows = self._session.query(
-            sql.load("listed_extents").format(key=self._listing.kind.column), {"keys": [key.key for key in keys]}
-        ).to_pylist()
+        rows = extents_of(
+            self._session,
+            self._listing.kind,
+            [key.key for key in keys],
+            from_us - APART_US,
+            to_us - 1 + APART_US,
+            self._as_of,
+        )
         extents = {row["key"]: row for row in rows if row["start_us"] >= from_us}
         return [replace(key, last_us=extents[key.key]["last_us"]) for key in keys if key.key in extents]
 
@@ -264,14 +293,12 @@ class _Finder:
             # What matches lies in a part of the time, and so does all that belongs to it.
             least_us = max(from_us, matched.start_us) - APART_US
             greatest_us = min(greatest_us, matched.last_us + APART_US)
-        narrow(self._session, least_us, greatest_us, self._as_of)
+        narrow_sums(self._session, least_us, greatest_us, self._as_of)
         sign, direction = ("<", "DESC") if listing.is_descending else (">", "ASC")
-        needs_cost = listing.wanted.sort == "cost" or "cost_pico" in groups.sql
         statement = sql.load("listed_keys").format(
-            key=listing.kind.column,
-            cost=COST if needs_cost else "NULL",
-            tokens=_TOKENS if listing.wanted.sort == "tokens" else "NULL",
-            matching=f"AND {listing.kind.column} IN (SELECT key FROM {matched.name})" if matched else "",  # noqa: S608 - names of ours
+            key=listing.kind.key,
+            text=listing.kind.text,
+            matching=f"AND {listing.kind.key} IN (SELECT key FROM {matched.name})" if matched else "",  # noqa: S608 - names of ours
             value=_VALUES[listing.wanted.sort],
             # What is not known comes last.
             unknown="-1" if listing.is_descending else str(2**63 - 1),
@@ -292,11 +319,18 @@ class _Finder:
     def _matched(self, from_us: int, to_us: int) -> _Matched:
         """Keep the keys of the groups that have a span as it is asked for, which may begin in the time."""
         listing = self._listing
-        # Such a span may lie after the window in which its group begins.
-        narrow(self._session, from_us - APART_US, to_us - 1 + APART_US, self._as_of)
+        # Such a span may lie after the window in which its group begins, and none before it.
+        least_us, greatest_us = from_us, to_us - 1 + APART_US
+        if listing.of_sums:
+            narrow_sums(self._session, least_us, greatest_us, self._as_of)
+            source = {"source": "trace_sums", "key": listing.kind.key, "start": "start_us", "last": "last_us"}
+        else:
+            narrow(self._session, least_us, greatest_us, self._as_of)
+            start = "epoch_us(start_time)"
+            source = {"source": "spans", "key": listing.kind.number, "start": start, "last": start}
         self._matches += 1
         name = f"matched_{self._matches}"
-        statement = sql.load("listed_matches").format(key=listing.kind.column, condition=listing.spans.sql)
+        statement = sql.load("listed_matches").format(**source, condition=listing.spans.sql)
         self._session.keep(name, statement, listing.spans.parameters)
         (extent,) = self._session.query_with(
             {},
@@ -307,9 +341,27 @@ class _Finder:
 
 def narrow(session: QuerySession, least_us: int, greatest_us: int, as_of: datetime) -> None:
     """Let ``spans`` be those that began from the one moment to the other, both included, and came by ``as_of``."""
+    session.within(SPANS, *_bounds(least_us, greatest_us, as_of))
+
+
+def _bounds(least_us: int, greatest_us: int, as_of: datetime) -> tuple[list[Range], list[Range]]:
     least = moment(least_us) if least_us > 0 else None
     greatest = moment(greatest_us) if greatest_us < US_MAX - 1 else None
-    session.within(SPANS, [Range("start_time", least, greatest)], [Range("received_at", None, as_of)])
+    return [Range("start_time", least, greatest)], [Range("received_at", None, as_of)]
+
+
+def narrow_sums(session: QuerySession, least_us: int, greatest_us: int, as_of: datetime) -> None:
+    """Let ``trace_sums`` be those of the spans that ``narrow`` would leave."""
+    session.sums_within(*_bounds(least_us, greatest_us, as_of))
+
+
+def extents_of(
+    session: QuerySession, kind: Kind, keys: Sequence[str], least_us: int, greatest_us: int, as_of: datetime
+) -> list[dict[str, Any]]:
+    """Return of each group that has spans in the time when they began, the first and the last, µs since 1970."""
+    narrow_sums(session, least_us, greatest_us, as_of)
+    statement = sql.load("listed_extents").format(key=kind.key, type=kind.key_type, text=kind.text)
+    return session.query(statement, {"keys": list(keys)}).to_pylist()  # type: ignore[no-any-return]
 
 
 def narrow_to(session: QuerySession, keys: Sequence[Key], as_of: datetime) -> None:

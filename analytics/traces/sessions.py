@@ -8,7 +8,7 @@ from typing import Any
 
 from analytics.rows import json_value
 from analytics.traces.conversation import Conversation
-from analytics.traces.listing import SESSIONS, US_MAX, moment, narrow, newest_receipt
+from analytics.traces.listing import SESSIONS, US_MAX, extents_of, moment, narrow, newest_receipt
 from analytics.traces.rows import answered, milliseconds, tokens_of
 from fallom.assignment import variant_keys
 from storage import sql
@@ -47,8 +47,7 @@ def session_of(engine: DuckDBEngine, registry: Registry, project: str, session_i
 def _spans(session: QuerySession, session_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     as_of = newest_receipt(session)
     key = SESSIONS.column
-    narrow(session, 0, US_MAX, as_of)
-    extents = session.query(sql.load("listed_extents").format(key=key), {"keys": [session_id]}).to_pylist()
+    extents = extents_of(session, SESSIONS, [session_id], 0, US_MAX, as_of)
     if not extents:
         return None, []
     start_us, last_us = extents[0]["start_us"], extents[0]["last_us"]

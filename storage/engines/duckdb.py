@@ -24,8 +24,9 @@ from storage.engines.config_rows import CONFIG_TABLES, ConfigRows, config_rows
 from storage.engines.file_columns import FileColumns
 from storage.engines.file_ranges import Range, ranges_of
 from storage.engines.sandbox.request import Limits
-from storage.engines.table_view import define_table, quoted
+from storage.engines.table_view import define_sums, define_table, quoted
 from storage.engines.trace_places import TracePlaces
+from storage.engines.trace_sums import TraceSums
 from storage.engines.user_statements import UserStatements
 from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
 from storage.hot import HotRows, View
@@ -33,6 +34,7 @@ from storage.lake import Lake
 from storage.rollup import session_rollup
 
 _BATCH_ROWS = 10_000
+TRACE_SUMS = "trace_sums"
 # DuckDB says the one, Arrow the other.
 _FILE_IS_GONE = ("No files found that match", "No such file or directory")
 
@@ -45,6 +47,7 @@ class QuerySession:
     project: str | None
     columns: FileColumns
     view: Callable[[Table], View]
+    sums: TraceSums | None = None
     _defined: set[str] = field(default_factory=set)
     _views: dict[str, View] = field(default_factory=dict)
 
@@ -105,6 +108,22 @@ class QuerySession:
         """
         self._define(table, within=bounds)
 
+    def sums_within(self, *bounds: Sequence[Range]) -> None:
+        """Let ``trace_sums`` mean, from now on, what spans within the bounds add to the sums of their trace.
+
+        A row is of one span, or of all those of a file that are of one trace, config and session.
+        """
+        view = self.taken(SPANS)
+        with _errors():
+            define_sums(
+                self.connection,
+                view,
+                self.columns,
+                self.project,
+                within=bounds,
+                side_files=self.sums.files(view) if self.sums else {},
+            )
+
     def only(self, table: Table, files: frozenset[str]) -> None:
         """Let the table's name mean, from now on, the rows of these files of it, and the hot ones."""
         self._define(table, files=files)
@@ -144,7 +163,8 @@ class QuerySession:
     def _define_tables(self, statement: str, *, all_if_none: bool = True) -> None:
         """Define the tables that the statement names; all if none, since it may ask which there are."""
         named = [table for table in TABLES if re.search(rf"\b{table.name}\b", statement, re.IGNORECASE)]
-        for table in named or (TABLES if all_if_none else ()):
+        names_others = not all_if_none or re.search(rf"\b{TRACE_SUMS}\b", statement)
+        for table in named or (() if names_others else TABLES):
             if table.name not in self._defined:
                 self._define(table)
 
@@ -167,10 +187,19 @@ class QuerySession:
 class DuckDBEngine:
     """Runs statements over one project's rows. Thread-safe: each query has a connection and a view of its own."""
 
-    def __init__(self, lake: Lake, hot: HotRows, *, memory_limit: str = "2GB", threads: int = 2) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        hot: HotRows,
+        *,
+        memory_limit: str = "2GB",
+        threads: int = 2,
+        trace_sums: TraceSums | None = None,
+    ) -> None:
         self._hot = hot
         self._columns = FileColumns()
         self.trace_places = TracePlaces()
+        self._trace_sums = trace_sums
         self._trusted = _database(memory_limit, threads, readable=lake.directory)
         self.users = UserStatements(lake.directory, self.view)
 
@@ -178,6 +207,8 @@ class DuckDBEngine:
         """Stop users' statements, end the database; safe twice."""
         self.users.close()
         self.trace_places.close()
+        if self._trace_sums is not None:
+            self._trace_sums.close()
         self._trusted.close()
 
     def interrupt(self) -> None:
@@ -192,7 +223,7 @@ class DuckDBEngine:
         """
         connection = self._trusted.cursor()
         try:
-            session = QuerySession(connection, project, self._columns, self.view)
+            session = QuerySession(connection, project, self._columns, self.view, self._trace_sums)
             for part in rows.parts if rows else ():
                 session.take(_shown(part.view))
                 session.only(part.view.table, part.files)

@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 from storage.hot import View
 
 FILES_KEPT_MAX = 20_000
+# The condition that holds for every row.
+ALL = "true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Range:
         """Return what holds, in SQL, for rows within."""
         bounds = ((">=", self.least), ("<=", self.greatest))
         tests = [f"{self.column} {sign} TIMESTAMPTZ '{value.isoformat()}'" for sign, value in bounds if value]
-        return " AND ".join(tests) or "true"
+        return " AND ".join(tests) or ALL
 
 
 def covering(view: View, within: Range) -> tuple[str, ...]:
@@ -56,7 +58,7 @@ def conditions(view: View, within: Sequence[Sequence[Range]]) -> dict[str, str]:
     Of the ranges that a file meets that is from the first to the last: what lies between them is close to both.
     """
     if not view.statistics:
-        return dict.fromkeys(view.files, " AND ".join(_hull(ranges).condition for ranges in within) or "true")
+        return dict.fromkeys(view.files, " AND ".join(_hull(ranges).condition for ranges in within) or ALL)
     found: dict[str, str] = {}
     for file, statistics in zip(view.files, view.statistics, strict=True):
         tests = []
@@ -68,7 +70,7 @@ def conditions(view: View, within: Sequence[Sequence[Range]]) -> dict[str, str]:
             if not (hull := _hull(met)).holds(of_file):
                 tests.append(hull.condition)
         else:
-            found[file] = " AND ".join(tests) or "true"
+            found[file] = " AND ".join(tests) or ALL
     return found
 
 

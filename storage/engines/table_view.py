@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
+from storage import sql
 from storage.engines.file_columns import FileColumns
-from storage.engines.file_ranges import Range, conditions
+from storage.engines.file_ranges import ALL, Range, conditions
 from storage.hot import View
 
 
@@ -50,6 +51,31 @@ def define_table(
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM ({' UNION ALL '.join(sources)}) WHERE {of_project}"  # noqa: S608 - likewise
     )
+
+
+def define_sums(
+    connection: duckdb.DuckDBPyConnection,
+    view: View,
+    columns: FileColumns,
+    project: str | None,
+    *,
+    within: Sequence[Sequence[Range]],
+    side_files: Mapping[str, str],
+) -> None:
+    """Make ``trace_sums`` what the project's spans within the bounds add to the sums of their traces.
+
+    A file that lies within as a whole is read from its side file, where it has one.
+    """
+    whole = [file for file, asked in conditions(view, within).items() if asked == ALL and file in side_files]
+    define_table(
+        connection, "spans_in_turn", view, columns, project, within=within, files=frozenset(view.files) - set(whole)
+    )
+    sources = [sql.load("span_sums").format(spans="spans_in_turn")]
+    if whole:
+        listed = ", ".join(quoted(side_files[file]) for file in whole)
+        of_project = ALL if project is None else f"project = {quoted(project)}"
+        sources.append(f"SELECT * FROM read_parquet([{listed}], hive_partitioning = false) WHERE {of_project}")  # noqa: S608 - paths are quoted
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW trace_sums AS {' UNION ALL BY NAME '.join(sources)}")
 
 
 def quoted(text: str) -> str:
