@@ -28,6 +28,7 @@ from schemas.spans import SPANS
 from storage import sql
 from storage.engines.duckdb import QuerySession
 from storage.engines.file_ranges import Range
+from storage.engines.table_view import quoted
 
 # Between two spans of a group, and between its first and its last, as far as a list shows.
 APART_US = 86_400 * 1_000_000
@@ -35,6 +36,8 @@ HOUR_US = 3600 * 1_000_000
 WINDOW_FACTOR = 4
 # After that a page ends where it is, and its cursor goes on from there.
 WALK_S_MAX = 3.0
+# Of so few groups spans are asked for by name before they are added up.
+FEW = 1000
 # Filters of spans that ``trace_sums`` has the columns for.
 _OF_SUMS = {"config", "session", "variant"}
 _US = timedelta(microseconds=1)
@@ -45,12 +48,31 @@ _NO_KEY = ""
 # least() and greatest() pass over NULL: what is not known must not become a bound.
 COST = "sum(round(least(greatest(cost, 0), 1e6) * 1e12)::BIGINT) FILTER (is_inference AND cost IS NOT NULL)"
 _GREATEST = 2**63 - 2
+# By the names of the API.
+TOKENS = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "total": "total_tokens",
+    "uncached_input": "uncached_input_tokens",
+    "cache_read": "cache_read_tokens",
+    "cache_write": "cache_write_tokens",
+    "visible_output": "visible_output_tokens",
+    "reasoning": "reasoning_tokens",
+}
 _VALUES = {
     "time": "start_us",
     "duration": "end_us - start_us",
     "cost": f"CASE WHEN cost_pico IS NOT NULL THEN least(cost_pico, {_GREATEST}) END",
     "tokens": f"CASE WHEN tokens IS NOT NULL THEN least(tokens, {_GREATEST}) END",
 }
+
+
+# What a row of a list is made of.
+_SHOWN = (
+    *("trace_id", "span_id", "parent_span_id", "start_time", "duration_ns", "name", "operation", "status_code"),
+    *("status_message", "error_type", "config_key", "session_id", "customer_id", "tags", "is_inference", "provider"),
+    *("request_model", "response_model", "cost", "time_to_first_token_ns", *TOKENS.values()),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,15 +242,7 @@ class _Finder:
         """Return what is shown of the groups of these keys, in their order."""
         if not keys:
             return []
-        narrow_to(self._session, keys, self._as_of)
-        rows = self._session.query(
-            sql.load("listed_rows").format(key=self._listing.kind.column),
-            {
-                "keys": [key.key for key in keys],
-                "first_us": [key.start_us for key in keys],
-                "final_us": [key.last_us for key in keys],
-            },
-        ).to_pylist()
+        rows = summaries(self._session, self._listing.kind, keys, self._as_of)
         found = {(row["key"], row["first_us"]): row for row in rows}
         return [found[key.key, key.start_us] for key in keys if (key.key, key.start_us) in found]
 
@@ -293,7 +307,10 @@ class _Finder:
             # What matches lies in a part of the time, and so does all that belongs to it.
             least_us = max(from_us, matched.start_us) - APART_US
             greatest_us = min(greatest_us, matched.last_us + APART_US)
-        narrow_sums(self._session, least_us, greatest_us, self._as_of)
+        among = None
+        if matched is not None and matched.count <= FEW:
+            among = f"{listing.kind.column} IN (SELECT {listing.kind.text} FROM {matched.name})"  # noqa: S608 - names of ours
+        narrow_sums(self._session, least_us, greatest_us, self._as_of, among)
         sign, direction = ("<", "DESC") if listing.is_descending else (">", "ASC")
         statement = sql.load("listed_keys").format(
             key=listing.kind.key,
@@ -323,14 +340,14 @@ class _Finder:
         least_us, greatest_us = from_us, to_us - 1 + APART_US
         if listing.of_sums:
             narrow_sums(self._session, least_us, greatest_us, self._as_of)
-            source = {"source": "trace_sums", "key": listing.kind.key, "start": "start_us", "last": "last_us"}
+            key, source = listing.kind.key, "trace_sums"
         else:
             narrow(self._session, least_us, greatest_us, self._as_of)
-            start = "epoch_us(start_time)"
-            source = {"source": "spans", "key": listing.kind.number, "start": start, "last": start}
+            key = listing.kind.number
+            source = "(SELECT *, epoch_us(start_time) AS start_us, epoch_us(start_time) AS last_us FROM spans)"
         self._matches += 1
         name = f"matched_{self._matches}"
-        statement = sql.load("listed_matches").format(**source, condition=listing.spans.sql)
+        statement = sql.load("listed_matches").format(key=key, source=source, condition=listing.spans.sql)
         self._session.keep(name, statement, listing.spans.parameters)
         (extent,) = self._session.query_with(
             {},
@@ -350,24 +367,48 @@ def _bounds(least_us: int, greatest_us: int, as_of: datetime) -> tuple[list[Rang
     return [Range("start_time", least, greatest)], [Range("received_at", None, as_of)]
 
 
-def narrow_sums(session: QuerySession, least_us: int, greatest_us: int, as_of: datetime) -> None:
-    """Let ``trace_sums`` be those of the spans that ``narrow`` would leave."""
-    session.sums_within(*_bounds(least_us, greatest_us, as_of))
+def narrow_sums(
+    session: QuerySession, least_us: int, greatest_us: int, as_of: datetime, among: str | None = None
+) -> None:
+    """Let ``trace_sums`` be those of the spans that ``narrow`` would leave; ``among`` may leave some out."""
+    session.sums_within(*_bounds(least_us, greatest_us, as_of), among=among)
 
 
 def extents_of(
     session: QuerySession, kind: Kind, keys: Sequence[str], least_us: int, greatest_us: int, as_of: datetime
 ) -> list[dict[str, Any]]:
     """Return of each group that has spans in the time when they began, the first and the last, µs since 1970."""
-    narrow_sums(session, least_us, greatest_us, as_of)
+    among = f"{kind.column} IN ({', '.join(quoted(key) for key in keys)})"
+    narrow_sums(session, least_us, greatest_us, as_of, among)
     statement = sql.load("listed_extents").format(key=kind.key, type=kind.key_type, text=kind.text)
     return session.query(statement, {"keys": list(keys)}).to_pylist()  # type: ignore[no-any-return]
 
 
-def narrow_to(session: QuerySession, keys: Sequence[Key], as_of: datetime) -> None:
-    """Let ``spans`` be those that began when these groups ran, or near it, and came by ``as_of``."""
-    times = [Range("start_time", moment(key.start_us), moment(key.last_us)) for key in keys]
-    session.within(SPANS, times, [Range("received_at", None, as_of)])
+def summaries(session: QuerySession, kind: Kind, keys: Sequence[Key], as_of: datetime) -> list[dict[str, Any]]:
+    """Return what is shown of the groups of these keys."""
+    statement = sql.load("listed_rows").format(key=kind.column, found=found_spans(session, kind, keys, as_of, _SHOWN))
+    return session.query(  # type: ignore[no-any-return]
+        statement,
+        {
+            "keys": [key.key for key in keys],
+            "first_us": [key.start_us for key in keys],
+            "final_us": [key.last_us for key in keys],
+        },
+    ).to_pylist()
+
+
+def found_spans(session: QuerySession, kind: Kind, keys: Sequence[Key], as_of: datetime, columns: Sequence[str]) -> str:
+    """Return ``found AS (…)``: the spans of these groups, and of others, that came by ``as_of``."""
+    # A session may be there twice, behind a gap: it is all from the first to the last.
+    times: dict[str, Range] = {}
+    for key in keys:
+        known = times.get(key.key)
+        times[key.key] = Range(
+            "start_time",
+            min(filter(None, (moment(key.start_us), known and known.least))),
+            max(filter(None, (moment(key.last_us), known and known.greatest))),
+        )
+    return session.rows_of_groups(SPANS, kind.column, times, Range("received_at", None, as_of), only=columns)
 
 
 def matching(listing: Listing) -> str:

@@ -21,6 +21,7 @@ from analytics.traces.cursor import digest_of
 from analytics.traces.listing import (
     APART_US,
     COST,
+    TOKENS,
     Listing,
     any_meets,
     bounds_us,
@@ -29,7 +30,7 @@ from analytics.traces.listing import (
     narrow,
     newest_receipt,
 )
-from analytics.traces.rows import TOKENS, tokens_of
+from analytics.traces.rows import tokens_of
 from schemas.spans import SPANS
 from storage import sql
 from storage.engines.duckdb import QuerySession

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -71,7 +72,9 @@ class TraceSums:
         thread = self._thread
         while thread is not None and thread.is_alive():
             if (database := self._database) is not None:
-                database.interrupt()
+                # It may be closed already.
+                with suppress(duckdb.Error):
+                    database.interrupt()
             thread.join(0.05)
 
     def _run(self) -> None:

@@ -73,7 +73,7 @@ def made_spans(source: random.Random) -> list[Row]:
 ROWS = made_spans(random.Random(5))
 
 
-@pytest.fixture(scope="module", params=["hot", "committed", "both"])
+@pytest.fixture(scope="module", params=["hot", "committed", "both", "summed"])
 def parts(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Parts]:
     made = Parts(tmp_path_factory.mktemp("listing"))
     exporter = made.exporter()
@@ -81,8 +81,10 @@ def parts(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     half = len(ROWS) // 2
     for place, part in enumerate((ROWS[:half], ROWS[half:])):
         exporter.consume("spans", pa.concat_batches([span_rows(1, **row) for row in part]))
-        if request.param == "committed" or (request.param == "both" and place == 0):
+        if request.param in ("committed", "summed") or (request.param == "both" and place == 0):
             exporter.flush()
+    if request.param == "summed":
+        made.keep_sums()
     yield made
     exporter.stop()
     made.engine.close()
