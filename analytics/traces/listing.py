@@ -27,7 +27,7 @@ from schemas.api.traces import ListQuery, SpanFilter
 from schemas.spans import SPANS
 from storage import sql
 from storage.engines.duckdb import QuerySession
-from storage.engines.file_ranges import Range
+from storage.engines.file_bounds import Range
 from storage.engines.table_view import quoted
 
 # Between two spans of a group, and between its first and its last, as far as a list shows.
@@ -128,11 +128,15 @@ class _Matched:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The summaries of a page's groups in their order, and where the next page begins."""
+    """The summaries of a page's groups in their order, and where the next page begins.
+
+    ``searched_until`` is up to which moment was searched, where the search ended before the page was full.
+    """
 
     rows: list[dict[str, Any]]
     next_cursor: str | None
     as_of: datetime
+    searched_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,8 @@ def page_of(session: QuerySession, listing: Listing) -> Page:
     last = found[-1] if found else None
     end = finder.reached or (last and Cursor(last.value, last.key, microseconds(as_of)))
     next_cursor = end.encode(listing.digest) if is_more and end else None
-    return Page(finder.rows(found), next_cursor, as_of)
+    searched_until = moment(finder.reached.value) if finder.reached else None
+    return Page(finder.rows(found), next_cursor, as_of, searched_until)
 
 
 def newest_receipt(session: QuerySession) -> datetime:
@@ -222,7 +227,12 @@ class _Finder:
         # Sums decide on them: they are made of all spans, and those lie around the window.
         apart_us = APART_US if group_condition(self._listing.wanted) else 0
         found: list[Key] = []
+        searched: tuple[int, int] | None = None
         for from_us, to_us in self._windows(after):
+            if searched is not None and time.monotonic() > ends_at:
+                self.reached = self._end_of_window(*searched)
+                return found, True
+            searched = from_us, to_us
             of_window = after
             while len(found) <= limit:
                 wanted = limit + 1 - len(found)
@@ -233,9 +243,6 @@ class _Finder:
                 of_window = Cursor(keys[-1].value, keys[-1].key, 0)
             if len(found) > limit:
                 return found[:limit], True
-            if time.monotonic() > ends_at:
-                self.reached = self._end_of_window(from_us, to_us)
-                return found, True
         return found, False
 
     def rows(self, keys: Sequence[Key]) -> list[dict[str, Any]]:
@@ -400,14 +407,12 @@ def summaries(session: QuerySession, kind: Kind, keys: Sequence[Key], as_of: dat
 def found_spans(session: QuerySession, kind: Kind, keys: Sequence[Key], as_of: datetime, columns: Sequence[str]) -> str:
     """Return ``found AS (…)``: the spans of these groups, and of others, that came by ``as_of``."""
     # A session may be there twice, behind a gap: it is all from the first to the last.
-    times: dict[str, Range] = {}
+    starts: dict[str, int] = {}
+    ends: dict[str, int] = {}
     for key in keys:
-        known = times.get(key.key)
-        times[key.key] = Range(
-            "start_time",
-            min(filter(None, (moment(key.start_us), known and known.least))),
-            max(filter(None, (moment(key.last_us), known and known.greatest))),
-        )
+        starts[key.key] = min(key.start_us, starts.get(key.key, key.start_us))
+        ends[key.key] = max(key.last_us, ends.get(key.key, key.last_us))
+    times = {name: Range("start_time", moment(start), moment(ends[name])) for name, start in starts.items()}
     return session.rows_of_groups(SPANS, kind.column, times, Range("received_at", None, as_of), only=columns)
 
 

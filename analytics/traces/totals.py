@@ -34,7 +34,7 @@ from analytics.traces.rows import tokens_of
 from schemas.spans import SPANS
 from storage import sql
 from storage.engines.duckdb import QuerySession
-from storage.engines.file_ranges import Range, covering
+from storage.engines.file_bounds import Range, covering
 from storage.errors import QueryTimeoutError
 
 KEPT_MAX = 10_000

@@ -21,8 +21,8 @@ from schemas.table import Table
 from schemas.tables import TABLES
 from storage.engines.answer_limits import Answer
 from storage.engines.config_rows import CONFIG_TABLES, ConfigRows, config_rows
+from storage.engines.file_bounds import Range, ranges_of
 from storage.engines.file_columns import FileColumns
-from storage.engines.file_ranges import Range, ranges_of
 from storage.engines.sandbox.request import Limits
 from storage.engines.table_view import define_sums, define_table, group_conditions, quoted, source_of
 from storage.engines.trace_places import TracePlaces

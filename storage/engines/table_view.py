@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import duckdb
 
 from storage import sql
+from storage.engines.file_bounds import ALL, Range, conditions
 from storage.engines.file_columns import FileColumns
-from storage.engines.file_ranges import ALL, Range, conditions
 from storage.hot import View
 
 # Of a file, that are asked for one by one.

@@ -14,7 +14,7 @@ import pytest
 from lake_parts import TODAY, Parts, span_rows
 
 from schemas.spans import SPANS
-from storage.engines.file_ranges import Range
+from storage.engines.file_bounds import Range
 from storage.engines.trace_sums import TraceSums
 from storage.hot import View
 from storage.side_file import data_file_of, side_file
