@@ -50,6 +50,7 @@ from collector.recompute import Recompute
 from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
+from schemas.spans import SPANS
 from server.backup import backup, left_out
 from server.body_limits import BodyLimits
 from server.cors import Cors
@@ -76,6 +77,7 @@ from storage.data_directory import DataDirectory
 from storage.datasets.datasets import Datasets
 from storage.engines.duckdb import DuckDBEngine
 from storage.engines.sandbox.request import Limits
+from storage.engines.trace_sums import TraceSums
 from storage.errors import StorageError
 from storage.hot import HotRows
 from storage.lake import Lake
@@ -119,7 +121,8 @@ class Parts:
     def _open_tables(self, settings: ServerSettings, data: DataDirectory) -> None:
         lake = Lake(data.lake)
         writer_id = data.writer_id()
-        self.engine = DuckDBEngine(lake, HotRows(data.log, lake, writer_id))
+        sums = TraceSums(data.lake / SPANS.name)
+        self.engine = DuckDBEngine(lake, HotRows(data.log, lake, writer_id), trace_sums=sums)
         self.engine.users.labels_of = partial(session_labels, self.engine, self.registry)
         self.exporter = LakeExporter(
             lake,

@@ -31,6 +31,7 @@ from storage.durability import sync_directory
 from storage.errors import LakeError
 from storage.older_rows import with_all_columns
 from storage.parquet import WrittenFile, without_duplicates, write_file
+from storage.side_file import side_file
 from storage.table_columns import added_columns
 from storage.transaction_log import CONFIGURATION, TransactionLog, VersionTakenError
 
@@ -196,6 +197,8 @@ class Lake:
         due = [path for path in found - spared if now_s - since_s.setdefault(path, now_s) >= kept_s]
         try:
             for path in due:
+                # Before it: nobody would look for it after.
+                side_file(path).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise LakeError(f"table {table.name}: {path} can't be removed: {error.strerror}") from error

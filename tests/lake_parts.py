@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from schemas.table import Table
 from schemas.tables import LOGGED_TABLES, TABLES
 from storage.data_directory import DataDirectory
 from storage.engines.duckdb import DuckDBEngine
+from storage.engines.trace_sums import TraceSums
 from storage.hot import HotRows
 from storage.lake import Lake
 from storage.recent_spans import recent_spans
@@ -82,6 +84,7 @@ class Parts:
             self.lake.create(table)
         self.hot = HotRows(self.data.log, self.lake, self.writer_id)
         self.engine = DuckDBEngine(self.lake, self.hot)
+        self.sums: TraceSums | None = None
         self._options: dict[str, Any] = {
             "flush_interval_s": NEVER_S,
             "segment_bytes_max": 1 << 20,
@@ -109,6 +112,20 @@ class Parts:
 
     def count(self, table: Table = SPANS, column: str = "count(*)") -> int:
         return int(self.engine.query(f"SELECT {column} AS n FROM {table.name}", project=None)["n"][0].as_py() or 0)
+
+    def keep_sums(self) -> TraceSums:
+        """Give the engine the sums of all files that there are, however small; return when they are made."""
+        sums = self.sums or TraceSums(self.data.lake / SPANS.name, rows_min=1)
+        if self.sums is None:
+            self.engine.close()
+            self.engine = DuckDBEngine(self.lake, self.hot, trace_sums=sums)
+            self.sums = sums
+        view = self.hot.view(SPANS)
+        deadline = time.monotonic() + 20
+        while len(sums.files(view)) < len(view.files):
+            assert time.monotonic() < deadline, "sums of some files were not made"
+            time.sleep(0.01)
+        return sums
 
     def counts(self) -> tuple[int, int]:
         """Return the spans, and the calls in their rollup."""

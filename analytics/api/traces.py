@@ -51,7 +51,12 @@ def router(engine: DuckDBEngine, registry: Registry, identifier: Callable[[str, 
                 page = page_of(session, listing)
                 rows = answered(session, kind, page.rows, page.as_of)
             summed = totals.of(session, listing, page.as_of, TOTALS_S_MAX) if wanted.totals else None
-        return {kind.name: rows, "next_cursor": page.next_cursor, "totals": summed}
+        return {
+            kind.name: rows,
+            "next_cursor": page.next_cursor,
+            "searched_until": None if page.searched_until is None else page.searched_until.isoformat(),
+            "totals": summed,
+        }
 
     @routes.get(
         "/traces",

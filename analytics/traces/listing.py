@@ -23,11 +23,12 @@ from typing import Any
 from analytics.traces import cursor as cursors
 from analytics.traces.conditions import Condition, group_condition
 from analytics.traces.cursor import Cursor
-from schemas.api.traces import ListQuery
+from schemas.api.traces import ListQuery, SpanFilter
 from schemas.spans import SPANS
 from storage import sql
 from storage.engines.duckdb import QuerySession
-from storage.engines.file_ranges import Range
+from storage.engines.file_bounds import Range
+from storage.engines.table_view import quoted
 
 # Between two spans of a group, and between its first and its last, as far as a list shows.
 APART_US = 86_400 * 1_000_000
@@ -35,6 +36,10 @@ HOUR_US = 3600 * 1_000_000
 WINDOW_FACTOR = 4
 # After that a page ends where it is, and its cursor goes on from there.
 WALK_S_MAX = 3.0
+# Of so few groups spans are asked for by name before they are added up.
+FEW = 1000
+# Filters of spans that ``trace_sums`` has the columns for.
+_OF_SUMS = {"config", "session", "variant"}
 _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The column of times holds no more.
@@ -42,8 +47,18 @@ US_MAX = 2**63 // 1000
 _NO_KEY = ""
 # least() and greatest() pass over NULL: what is not known must not become a bound.
 COST = "sum(round(least(greatest(cost, 0), 1e6) * 1e12)::BIGINT) FILTER (is_inference AND cost IS NOT NULL)"
-_TOKENS = "sum(least(greatest(total_tokens, 0), 1_000_000_000_000)) FILTER (is_inference AND total_tokens IS NOT NULL)"
 _GREATEST = 2**63 - 2
+# By the names of the API.
+TOKENS = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "total": "total_tokens",
+    "uncached_input": "uncached_input_tokens",
+    "cache_read": "cache_read_tokens",
+    "cache_write": "cache_write_tokens",
+    "visible_output": "visible_output_tokens",
+    "reasoning": "reasoning_tokens",
+}
 _VALUES = {
     "time": "start_us",
     "duration": "end_us - start_us",
@@ -52,17 +67,43 @@ _VALUES = {
 }
 
 
+# What a row of a list is made of.
+_SHOWN = (
+    *("trace_id", "span_id", "parent_span_id", "start_time", "duration_ns", "name", "operation", "status_code"),
+    *("status_message", "error_type", "config_key", "session_id", "customer_id", "tags", "is_inference", "provider"),
+    *("request_model", "response_model", "cost", "time_to_first_token_ns", *TOKENS.values()),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is listed: its name, the column that tells one from another, how far back is looked first."""
+    """What is listed: its name, the column that tells one from another, how far back is looked first.
+
+    ``key`` is the column as ``trace_sums`` has it, of the type ``key_type``; ``number`` makes it of a span, ``text``
+    shows it.
+    """
 
     name: str
     column: str
     first_window_us: int
+    key: str
+    key_type: str
+    number: str
+    text: str
 
 
-TRACES = Kind("traces", "trace_id", HOUR_US)
-SESSIONS = Kind("sessions", "session_id", 24 * HOUR_US)
+TRACES = Kind(
+    "traces",
+    "trace_id",
+    HOUR_US,
+    key="trace_key",
+    key_type="UUID",
+    number="try_cast(trace_id AS UUID)",
+    text="replace(key::VARCHAR, '-', '')",
+)
+SESSIONS = Kind(
+    "sessions", "session_id", 24 * HOUR_US, key="session_id", key_type="VARCHAR", number="session_id", text="key"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +128,15 @@ class _Matched:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The summaries of a page's groups in their order, and where the next page begins."""
+    """The summaries of a page's groups in their order, and where the next page begins.
+
+    ``searched_until`` is up to which moment was searched, where the search ended before the page was full.
+    """
 
     rows: list[dict[str, Any]]
     next_cursor: str | None
     as_of: datetime
+    searched_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +163,12 @@ class Listing:
         return US_MAX if self.wanted.started_to is None else max(microseconds(self.wanted.started_to), 0)
 
     @property
+    def of_sums(self) -> bool:
+        """Return whether ``trace_sums`` can tell which spans are meant: they have no other column to ask."""
+        asked = self.wanted.model_dump(exclude_none=True, exclude_defaults=True).keys() & SpanFilter.model_fields.keys()
+        return asked <= _OF_SUMS
+
+    @property
     def is_descending(self) -> bool:
         """Return whether the greatest comes first."""
         return self.wanted.order == "desc"
@@ -133,7 +184,8 @@ def page_of(session: QuerySession, listing: Listing) -> Page:
     last = found[-1] if found else None
     end = finder.reached or (last and Cursor(last.value, last.key, microseconds(as_of)))
     next_cursor = end.encode(listing.digest) if is_more and end else None
-    return Page(finder.rows(found), next_cursor, as_of)
+    searched_until = moment(finder.reached.value) if finder.reached else None
+    return Page(finder.rows(found), next_cursor, as_of, searched_until)
 
 
 def newest_receipt(session: QuerySession) -> datetime:
@@ -175,7 +227,12 @@ class _Finder:
         # Sums decide on them: they are made of all spans, and those lie around the window.
         apart_us = APART_US if group_condition(self._listing.wanted) else 0
         found: list[Key] = []
+        searched: tuple[int, int] | None = None
         for from_us, to_us in self._windows(after):
+            if searched is not None and time.monotonic() > ends_at:
+                self.reached = self._end_of_window(*searched)
+                return found, True
+            searched = from_us, to_us
             of_window = after
             while len(found) <= limit:
                 wanted = limit + 1 - len(found)
@@ -186,24 +243,13 @@ class _Finder:
                 of_window = Cursor(keys[-1].value, keys[-1].key, 0)
             if len(found) > limit:
                 return found[:limit], True
-            if time.monotonic() > ends_at:
-                self.reached = self._end_of_window(from_us, to_us)
-                return found, True
         return found, False
 
     def rows(self, keys: Sequence[Key]) -> list[dict[str, Any]]:
         """Return what is shown of the groups of these keys, in their order."""
         if not keys:
             return []
-        narrow_to(self._session, keys, self._as_of)
-        rows = self._session.query(
-            sql.load("listed_rows").format(key=self._listing.kind.column),
-            {
-                "keys": [key.key for key in keys],
-                "first_us": [key.start_us for key in keys],
-                "final_us": [key.last_us for key in keys],
-            },
-        ).to_pylist()
+        rows = summaries(self._session, self._listing.kind, keys, self._as_of)
         found = {(row["key"], row["first_us"]): row for row in rows}
         return [found[key.key, key.start_us] for key in keys if (key.key, key.start_us) in found]
 
@@ -211,10 +257,14 @@ class _Finder:
         """Return those that have no span before the window, with the time of all their spans."""
         if not keys:
             return []
-        narrow(self._session, from_us - APART_US, to_us - 1 + APART_US, self._as_of)
-        rows = self._session.query(
-            sql.load("listed_extents").format(key=self._listing.kind.column), {"keys": [key.key for key in keys]}
-        ).to_pylist()
+        rows = extents_of(
+            self._session,
+            self._listing.kind,
+            [key.key for key in keys],
+            from_us - APART_US,
+            to_us - 1 + APART_US,
+            self._as_of,
+        )
         extents = {row["key"]: row for row in rows if row["start_us"] >= from_us}
         return [replace(key, last_us=extents[key.key]["last_us"]) for key in keys if key.key in extents]
 
@@ -264,14 +314,15 @@ class _Finder:
             # What matches lies in a part of the time, and so does all that belongs to it.
             least_us = max(from_us, matched.start_us) - APART_US
             greatest_us = min(greatest_us, matched.last_us + APART_US)
-        narrow(self._session, least_us, greatest_us, self._as_of)
+        among = None
+        if matched is not None and matched.count <= FEW:
+            among = f"{listing.kind.column} IN (SELECT {listing.kind.text} FROM {matched.name})"  # noqa: S608 - names of ours
+        narrow_sums(self._session, least_us, greatest_us, self._as_of, among)
         sign, direction = ("<", "DESC") if listing.is_descending else (">", "ASC")
-        needs_cost = listing.wanted.sort == "cost" or "cost_pico" in groups.sql
         statement = sql.load("listed_keys").format(
-            key=listing.kind.column,
-            cost=COST if needs_cost else "NULL",
-            tokens=_TOKENS if listing.wanted.sort == "tokens" else "NULL",
-            matching=f"AND {listing.kind.column} IN (SELECT key FROM {matched.name})" if matched else "",  # noqa: S608 - names of ours
+            key=listing.kind.key,
+            text=listing.kind.text,
+            matching=f"AND {listing.kind.key} IN (SELECT key FROM {matched.name})" if matched else "",  # noqa: S608 - names of ours
             value=_VALUES[listing.wanted.sort],
             # What is not known comes last.
             unknown="-1" if listing.is_descending else str(2**63 - 1),
@@ -292,11 +343,18 @@ class _Finder:
     def _matched(self, from_us: int, to_us: int) -> _Matched:
         """Keep the keys of the groups that have a span as it is asked for, which may begin in the time."""
         listing = self._listing
-        # Such a span may lie after the window in which its group begins.
-        narrow(self._session, from_us - APART_US, to_us - 1 + APART_US, self._as_of)
+        # Such a span may lie after the window in which its group begins, and none before it.
+        least_us, greatest_us = from_us, to_us - 1 + APART_US
+        if listing.of_sums:
+            narrow_sums(self._session, least_us, greatest_us, self._as_of)
+            key, source = listing.kind.key, "trace_sums"
+        else:
+            narrow(self._session, least_us, greatest_us, self._as_of)
+            key = listing.kind.number
+            source = "(SELECT *, epoch_us(start_time) AS start_us, epoch_us(start_time) AS last_us FROM spans)"
         self._matches += 1
         name = f"matched_{self._matches}"
-        statement = sql.load("listed_matches").format(key=listing.kind.column, condition=listing.spans.sql)
+        statement = sql.load("listed_matches").format(key=key, source=source, condition=listing.spans.sql)
         self._session.keep(name, statement, listing.spans.parameters)
         (extent,) = self._session.query_with(
             {},
@@ -307,15 +365,55 @@ class _Finder:
 
 def narrow(session: QuerySession, least_us: int, greatest_us: int, as_of: datetime) -> None:
     """Let ``spans`` be those that began from the one moment to the other, both included, and came by ``as_of``."""
+    session.within(SPANS, *_bounds(least_us, greatest_us, as_of))
+
+
+def _bounds(least_us: int, greatest_us: int, as_of: datetime) -> tuple[list[Range], list[Range]]:
     least = moment(least_us) if least_us > 0 else None
     greatest = moment(greatest_us) if greatest_us < US_MAX - 1 else None
-    session.within(SPANS, [Range("start_time", least, greatest)], [Range("received_at", None, as_of)])
+    return [Range("start_time", least, greatest)], [Range("received_at", None, as_of)]
 
 
-def narrow_to(session: QuerySession, keys: Sequence[Key], as_of: datetime) -> None:
-    """Let ``spans`` be those that began when these groups ran, or near it, and came by ``as_of``."""
-    times = [Range("start_time", moment(key.start_us), moment(key.last_us)) for key in keys]
-    session.within(SPANS, times, [Range("received_at", None, as_of)])
+def narrow_sums(
+    session: QuerySession, least_us: int, greatest_us: int, as_of: datetime, among: str | None = None
+) -> None:
+    """Let ``trace_sums`` be those of the spans that ``narrow`` would leave; ``among`` may leave some out."""
+    session.sums_within(*_bounds(least_us, greatest_us, as_of), among=among)
+
+
+def extents_of(
+    session: QuerySession, kind: Kind, keys: Sequence[str], least_us: int, greatest_us: int, as_of: datetime
+) -> list[dict[str, Any]]:
+    """Return of each group that has spans in the time when they began, the first and the last, µs since 1970."""
+    among = f"{kind.column} IN ({', '.join(quoted(key) for key in keys)})"
+    narrow_sums(session, least_us, greatest_us, as_of, among)
+    statement = sql.load("listed_extents").format(key=kind.key, type=kind.key_type, text=kind.text)
+    return session.query(statement, {"keys": list(keys)}).to_pylist()  # type: ignore[no-any-return]
+
+
+def summaries(session: QuerySession, kind: Kind, keys: Sequence[Key], as_of: datetime) -> list[dict[str, Any]]:
+    """Return what is shown of the groups of these keys."""
+    statement = sql.load("listed_rows").format(key=kind.column, found=found_spans(session, kind, keys, as_of, _SHOWN))
+    return session.query(  # type: ignore[no-any-return]
+        statement,
+        {
+            "keys": [key.key for key in keys],
+            "first_us": [key.start_us for key in keys],
+            "final_us": [key.last_us for key in keys],
+        },
+    ).to_pylist()
+
+
+def found_spans(session: QuerySession, kind: Kind, keys: Sequence[Key], as_of: datetime, columns: Sequence[str]) -> str:
+    """Return ``found AS (…)``: the spans of these groups, and of others, that came by ``as_of``."""
+    # A session may be there twice, behind a gap: it is all from the first to the last.
+    starts: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    for key in keys:
+        starts[key.key] = min(key.start_us, starts.get(key.key, key.start_us))
+        ends[key.key] = max(key.last_us, ends.get(key.key, key.last_us))
+    times = {name: Range("start_time", moment(start), moment(ends[name])) for name, start in starts.items()}
+    return session.rows_of_groups(SPANS, kind.column, times, Range("received_at", None, as_of), only=columns)
 
 
 def matching(listing: Listing) -> str:

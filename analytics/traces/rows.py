@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from analytics.rows import json_value
-from analytics.traces.listing import SESSIONS, Key, Kind, moment, narrow_to
+from analytics.traces.listing import SESSIONS, TOKENS, Key, Kind, found_spans, moment
 from analytics.traces.messages import cut_preview, input_preview, output_preview
 from storage import sql
 from storage.engines.duckdb import QuerySession
@@ -18,16 +18,7 @@ US_A_MS = 1e3
 PREVIEWED_BYTES_MAX = 128 * 1024
 PREVIEWED_CHARACTERS_MAX = 2_000
 
-TOKENS = {
-    "input": "input_tokens",
-    "output": "output_tokens",
-    "total": "total_tokens",
-    "uncached_input": "uncached_input_tokens",
-    "cache_read": "cache_read_tokens",
-    "cache_write": "cache_write_tokens",
-    "visible_output": "visible_output_tokens",
-    "reasoning": "reasoning_tokens",
-}
+_SAID = ("trace_id", "span_id", "input", "output")
 
 _Row = dict[str, Any]
 _Place = tuple[str, str]
@@ -35,7 +26,7 @@ _Place = tuple[str, str]
 
 def answered(session: QuerySession, kind: Kind, rows: list[_Row], as_of: datetime) -> list[_Row]:
     """Return the rows of a page as they are answered, with previews of what was said."""
-    content = _content(session, rows, as_of)
+    content = _content(session, kind, rows, as_of)
     return [_answered(kind, row, content) for row in rows]
 
 
@@ -92,13 +83,14 @@ def _places(row: _Row) -> tuple[_Place | None, _Place | None, _Place | None]:
     return head, first, last
 
 
-def _content(session: QuerySession, rows: list[_Row], as_of: datetime) -> dict[_Place, _Row]:
+def _content(session: QuerySession, kind: Kind, rows: list[_Row], as_of: datetime) -> dict[_Place, _Row]:
     if not rows:
         return {}
-    narrow_to(session, [Key(row["key"], row["start_us"], row["last_us"], 0) for row in rows], as_of)
+    keys = [Key(row["key"], row["start_us"], row["last_us"], 0) for row in rows]
+    found = found_spans(session, kind, keys, as_of, _SAID)
     places = [place for row in rows for place in _places(row) if place]
     content = session.query(
-        sql.load("listed_content"),
+        sql.load("listed_content").format(found=found),
         {
             "trace_ids": sorted({trace_id for trace_id, _ in places}),
             "span_ids": sorted({span_id for _, span_id in places}),

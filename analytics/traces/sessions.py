@@ -9,7 +9,7 @@ from typing import Any
 from analytics.rows import json_value
 from analytics.traces.conversation import Conversation
 from analytics.traces.event_content import content_of_events
-from analytics.traces.listing import SESSIONS, US_MAX, moment, narrow, newest_receipt
+from analytics.traces.listing import SESSIONS, US_MAX, Key, extents_of, moment, narrow, newest_receipt, summaries
 from analytics.traces.rows import answered, milliseconds, tokens_of
 from fallom.assignment import variant_keys
 from storage import sql
@@ -50,21 +50,17 @@ def session_of(engine: DuckDBEngine, registry: Registry, project: str, session_i
 
 def _spans(session: QuerySession, session_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     as_of = newest_receipt(session)
-    key = SESSIONS.column
-    narrow(session, 0, US_MAX, as_of)
-    extents = session.query(sql.load("listed_extents").format(key=key), {"keys": [session_id]}).to_pylist()
+    extents = extents_of(session, SESSIONS, [session_id], 0, US_MAX, as_of)
     if not extents:
         return None, []
     start_us, last_us = extents[0]["start_us"], extents[0]["last_us"]
     narrow(session, start_us, last_us, as_of)
-    rows = session.query(
-        sql.load("listed_rows").format(key=key), {"keys": [session_id], "first_us": [start_us], "final_us": [last_us]}
-    ).to_pylist()
+    rows = summaries(session, SESSIONS, [Key(session_id, start_us, last_us, 0)], as_of)
     limits = {"calls_max": CALLS_MAX + 1, "bytes_max": CONTENT_BYTES_MAX}
     named: dict[str, object] = {"session_id": session_id}
     calls = session.query(sql.load("session_calls"), named | limits).to_pylist()
-    _add_events(session, calls, as_of)
     (summary,) = answered(session, SESSIONS, rows, as_of)
+    _add_events(session, calls, as_of)
     return summary, calls
 
 

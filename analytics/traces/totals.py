@@ -21,6 +21,7 @@ from analytics.traces.cursor import digest_of
 from analytics.traces.listing import (
     APART_US,
     COST,
+    TOKENS,
     Listing,
     any_meets,
     bounds_us,
@@ -29,11 +30,11 @@ from analytics.traces.listing import (
     narrow,
     newest_receipt,
 )
-from analytics.traces.rows import TOKENS, tokens_of
+from analytics.traces.rows import tokens_of
 from schemas.spans import SPANS
 from storage import sql
 from storage.engines.duckdb import QuerySession
-from storage.engines.file_ranges import Range, covering
+from storage.engines.file_bounds import Range, covering
 from storage.errors import QueryTimeoutError
 
 KEPT_MAX = 10_000

@@ -195,6 +195,9 @@ class TracePage(BaseModel):
 
     traces: list[TraceRow]
     next_cursor: str | None
+    searched_until: datetime | None = Field(
+        description="Where the search ended before the page was full: up to when it has come. It goes on there."
+    )
     totals: Totals | None
 
 
@@ -203,6 +206,9 @@ class SessionPage(BaseModel):
 
     sessions: list[SessionRow]
     next_cursor: str | None
+    searched_until: datetime | None = Field(
+        description="Where the search ended before the page was full: up to when it has come. It goes on there."
+    )
     totals: Totals | None
 
 

@@ -55,8 +55,8 @@ TOTALS = {
     "complete": True,
     "since": None,
 }
-TRACE_PAGE = {"traces": [TRACE_ROW], "next_cursor": None, "totals": TOTALS}
-SESSION_PAGE = {"sessions": [SESSION_ROW], "next_cursor": None, "totals": TOTALS}
+TRACE_PAGE = {"traces": [TRACE_ROW], "next_cursor": None, "searched_until": None, "totals": TOTALS}
+SESSION_PAGE = {"sessions": [SESSION_ROW], "next_cursor": None, "searched_until": None, "totals": TOTALS}
 TRACE = {
     "trace_id": TRACE_ID,
     "start_time": STARTED,

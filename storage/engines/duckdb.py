@@ -21,11 +21,12 @@ from schemas.table import Table
 from schemas.tables import TABLES
 from storage.engines.answer_limits import Answer
 from storage.engines.config_rows import CONFIG_TABLES, ConfigRows, config_rows
+from storage.engines.file_bounds import Range, ranges_of
 from storage.engines.file_columns import FileColumns
-from storage.engines.file_ranges import Range, ranges_of
 from storage.engines.sandbox.request import Limits
-from storage.engines.table_view import define_table, quoted
+from storage.engines.table_view import define_sums, define_table, group_conditions, quoted, source_of
 from storage.engines.trace_places import TracePlaces
+from storage.engines.trace_sums import TraceSums
 from storage.engines.user_statements import UserStatements
 from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
 from storage.hot import HotRows, View
@@ -33,6 +34,9 @@ from storage.lake import Lake
 from storage.rollup import session_rollup
 
 _BATCH_ROWS = 10_000
+# What a session's own methods have defined, beside the tables.
+_OWN = re.compile(r"\b(trace_sums|found)\b")
+_LITERAL = re.compile(r"'[^']*'")
 # DuckDB says the one, Arrow the other.
 _FILE_IS_GONE = ("No files found that match", "No such file or directory")
 
@@ -45,6 +49,7 @@ class QuerySession:
     project: str | None
     columns: FileColumns
     view: Callable[[Table], View]
+    sums: TraceSums | None = None
     _defined: set[str] = field(default_factory=set)
     _views: dict[str, View] = field(default_factory=dict)
 
@@ -105,6 +110,42 @@ class QuerySession:
         """
         self._define(table, within=bounds)
 
+    def rows_of_groups(
+        self, table: Table, column: str, groups: Mapping[str, Range], within: Range, *, only: Sequence[str]
+    ) -> str:
+        """Return ``found AS (…)``, for a WITH: the columns ``only`` of rows of the groups, each of when it ran.
+
+        Rows of others are among them: of other groups that ran then, too. A group is all rows of one value of
+        ``column``.
+        """
+        view = self.taken(table)
+        asked, is_exact = group_conditions(view, column, groups, within)
+        bounds = (list(groups.values()), [within])
+        with _errors():
+            rows = source_of(
+                self.connection, table.name, view, self.columns, self.project, asked, within=bounds, only=only
+            )
+        # What is exact is read by itself: to look for the groups' names in it once more, in each file, takes longer.
+        return f"found AS {'' if is_exact else 'NOT '}MATERIALIZED ({rows})"
+
+    def sums_within(self, *bounds: Sequence[Range], among: str | None = None) -> None:
+        """Let ``trace_sums`` mean, from now on, what spans within the bounds add to the sums of their trace.
+
+        A row is of one span, or of all those of a file that are of one trace, config and session. ``among``, a
+        condition for spans, may leave out what is not asked for anyhow.
+        """
+        view = self.taken(SPANS)
+        with _errors():
+            define_sums(
+                self.connection,
+                view,
+                self.columns,
+                self.project,
+                within=bounds,
+                side_files=self.sums.files(view) if self.sums else {},
+                among=among,
+            )
+
     def only(self, table: Table, files: frozenset[str]) -> None:
         """Let the table's name mean, from now on, the rows of these files of it, and the hot ones."""
         self._define(table, files=files)
@@ -143,8 +184,10 @@ class QuerySession:
 
     def _define_tables(self, statement: str, *, all_if_none: bool = True) -> None:
         """Define the tables that the statement names; all if none, since it may ask which there are."""
-        named = [table for table in TABLES if re.search(rf"\b{table.name}\b", statement, re.IGNORECASE)]
-        for table in named or (TABLES if all_if_none else ()):
+        # A file's path has a table's name in it.
+        names = _LITERAL.sub("", statement)
+        named = [table for table in TABLES if re.search(rf"\b{table.name}\b", names, re.IGNORECASE)]
+        for table in named or (TABLES if all_if_none and not _OWN.search(names) else ()):
             if table.name not in self._defined:
                 self._define(table)
 
@@ -167,10 +210,19 @@ class QuerySession:
 class DuckDBEngine:
     """Runs statements over one project's rows. Thread-safe: each query has a connection and a view of its own."""
 
-    def __init__(self, lake: Lake, hot: HotRows, *, memory_limit: str = "2GB", threads: int = 2) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        hot: HotRows,
+        *,
+        memory_limit: str = "2GB",
+        threads: int = 2,
+        trace_sums: TraceSums | None = None,
+    ) -> None:
         self._hot = hot
         self._columns = FileColumns()
         self.trace_places = TracePlaces()
+        self._trace_sums = trace_sums
         self._trusted = _database(memory_limit, threads, readable=lake.directory)
         self.users = UserStatements(lake.directory, self.view)
 
@@ -178,6 +230,8 @@ class DuckDBEngine:
         """Stop users' statements, end the database; safe twice."""
         self.users.close()
         self.trace_places.close()
+        if self._trace_sums is not None:
+            self._trace_sums.close()
         self._trusted.close()
 
     def interrupt(self) -> None:
@@ -192,7 +246,7 @@ class DuckDBEngine:
         """
         connection = self._trusted.cursor()
         try:
-            session = QuerySession(connection, project, self._columns, self.view)
+            session = QuerySession(connection, project, self._columns, self.view, self._trace_sums)
             for part in rows.parts if rows else ():
                 session.take(_shown(part.view))
                 session.only(part.view.table, part.files)

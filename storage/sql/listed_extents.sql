@@ -1,5 +1,10 @@
--- When the spans of some traces or sessions began, first and last. {key} is the column that tells them apart.
-SELECT {key} AS key, min(epoch_us(start_time)) AS start_us, max(epoch_us(start_time)) AS last_us
-FROM spans
-WHERE {key} IN (SELECT unnest($keys))
-GROUP BY {key}
+-- When the spans of some traces or sessions began, first and last. {{key}} tells them apart, as it is shown {{text}}.
+WITH extents AS (
+    SELECT {key} AS key, min(start_us) AS start_us, max(last_us) AS last_us
+    FROM trace_sums
+    WHERE {key} IN (SELECT unnest($keys::{type}[]))
+    GROUP BY {key}
+)
+
+SELECT {text} AS key, start_us, last_us
+FROM extents

@@ -3,13 +3,12 @@
 WITH sums AS (
     SELECT
         {key} AS key,
-        min(epoch_us(start_time)) AS start_us,
-        max(epoch_us(start_time)) AS last_us,
-        max(epoch_us(start_time) + coalesce(duration_ns, 0) // 1000) AS end_us,
-        -- Exact sums, in whichever order they are made: 1e-12 USD.
-        {cost} AS cost_pico,
-        {tokens} AS tokens
-    FROM spans
+        min(start_us) AS start_us,
+        max(last_us) AS last_us,
+        max(end_us) AS end_us,
+        sum(cost_pico) AS cost_pico,
+        sum(tokens) AS tokens
+    FROM trace_sums
     WHERE {key} IS NOT NULL {matching}
     GROUP BY {key}
 ),
@@ -20,10 +19,10 @@ valued AS (
     WHERE start_us >= $from_us AND start_us < $to_us {group_condition}
 )
 
-SELECT key, start_us, last_us, value
+SELECT {text} AS key, start_us, last_us, value
 FROM valued
 WHERE $after_key::VARCHAR IS NULL
     OR value {beyond} $after_value
-    OR (value = $after_value AND key {beyond} $after_key)
-ORDER BY value {direction}, key {direction}
+    OR (value = $after_value AND {text} {beyond} $after_key)
+ORDER BY value {direction}, valued.key {direction}
 LIMIT $limit

@@ -1,5 +1,5 @@
 -- The traces or sessions that have a span as it is asked for, with when such spans began. {{…}} as in listed_keys.
-SELECT {key} AS key, min(epoch_us(start_time)) AS start_us, max(epoch_us(start_time)) AS last_us
-FROM spans
+SELECT {key} AS key, min(start_us) AS start_us, max(last_us) AS last_us
+FROM {source}
 WHERE {key} IS NOT NULL AND {condition}
 GROUP BY {key}

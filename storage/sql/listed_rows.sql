@@ -1,4 +1,6 @@
--- What a list shows of some traces or sessions. {{key}} is the column that tells them apart.
+-- What a list shows of some traces or sessions. {{found}} are their spans, {{key}} the column that tells them apart.
+WITH {found}
+
 SELECT
     {key} AS key,
     first_us,
@@ -55,7 +57,7 @@ SELECT
         FILTER (is_inference) AS last_call,
     arg_min({{'type': error_type, 'message': status_message}}, {{'start': start_time, 'span_id': span_id}})
         FILTER (status_code = 'error') AS error
-FROM spans
+FROM found
 INNER JOIN (
     SELECT unnest($keys) AS wanted, unnest($first_us::BIGINT[]) AS first_us, unnest($final_us::BIGINT[]) AS final_us
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -73,7 +74,7 @@ def made_spans(source: random.Random) -> list[Row]:
 ROWS = made_spans(random.Random(5))
 
 
-@pytest.fixture(scope="module", params=["hot", "committed", "both"])
+@pytest.fixture(scope="module", params=["hot", "committed", "both", "summed"])
 def parts(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Parts]:
     made = Parts(tmp_path_factory.mktemp("listing"))
     exporter = made.exporter()
@@ -81,8 +82,10 @@ def parts(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     half = len(ROWS) // 2
     for place, part in enumerate((ROWS[:half], ROWS[half:])):
         exporter.consume("spans", pa.concat_batches([span_rows(1, **row) for row in part]))
-        if request.param == "committed" or (request.param == "both" and place == 0):
+        if request.param in ("committed", "summed") or (request.param == "both" and place == 0):
             exporter.flush()
+    if request.param == "summed":
+        made.keep_sums()
     yield made
     exporter.stop()
     made.engine.close()
@@ -349,3 +352,29 @@ def test_a_variant_is_that_of_the_first_exposure(tmp_path: Path) -> None:
     with pytest.raises(UnknownVariantError, match=r"no variant 'newest'.* 0 \(new\), 1 \(control\)"):
         sessions("newest")
     exporter.stop()
+
+
+def test_a_search_that_ends_early_says_how_far_it_has_come(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analytics.traces.listing.WALK_S_MAX", 0)
+    kind = replace(TRACES, first_window_us=24 * 3600 * 1_000_000)
+    found: list[str] = []
+    reached: list[datetime] = []
+    cursor = None
+    while True:
+        wanted = ListQuery.model_validate({"model": "gpt-4o", "limit": 500, "cursor": cursor})
+        with parts.engine.session("p") as session:
+            page = page_of(session, Listing(kind, wanted, span_condition(wanted)))
+        found += [row["key"] for row in page.rows]
+        if page.searched_until is not None:
+            reached.append(page.searched_until)
+            assert all(started(groups()[key]) >= page.searched_until for key in found)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+
+    assert len(reached) > 1
+    assert reached == sorted(reached, reverse=True)
+    assert len(found) == len(set(found))
+    assert set(found) == {
+        key for key, rows in groups().items() if any(row["response_model"] == "gpt-4o" for row in rows)
+    }

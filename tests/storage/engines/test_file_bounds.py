@@ -12,7 +12,7 @@ import pytest
 from lake_parts import Parts, span_rows
 
 from schemas.spans import SPANS
-from storage.engines.file_bounds import bounds_of, may_have
+from storage.engines.file_bounds import Range, bounds_of, may_have, time_range
 from storage.errors import QueryError
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -83,6 +83,20 @@ def test_the_greatest_time_may_have_been_cut_down_to_milliseconds() -> None:
 
 
 @pytest.mark.parametrize(
+    ("greatest", "last"),
+    [
+        ("2026-03-01T01:00:00.123Z", timedelta(hours=1, milliseconds=124)),
+        ("2026-03-01T01:00:00Z", timedelta(hours=1, milliseconds=1)),
+        ("2026-03-01T01:00:00.123456Z", timedelta(hours=1, microseconds=123_456)),
+    ],
+)
+def test_a_range_ends_no_earlier_than_its_file(greatest: str, last: timedelta) -> None:
+    found = time_range(statistics("2026-03-01T00:00:00.000Z", greatest), "start_time")
+
+    assert found == Range("start_time", BEGIN, BEGIN + last)
+
+
+@pytest.mark.parametrize(
     "known",
     [
         "",
@@ -102,6 +116,13 @@ def test_the_greatest_time_may_have_been_cut_down_to_milliseconds() -> None:
 def test_what_is_not_known_for_sure_bounds_nothing(known: str) -> None:
     assert bounds_of(known) == ()
     assert may_have(known, "config_key", "any")
+
+
+@pytest.mark.parametrize(
+    "known", ["", "[]", statistics("2026-03-01T00:00:00", "2026-03-02T00:00:00"), statistics(7, 9)]
+)
+def test_a_time_that_is_not_known_has_no_end(known: str) -> None:
+    assert time_range(known, "start_time") == Range("start_time", None, None)
 
 
 def test_texts_are_compared_as_they_are_stored() -> None:

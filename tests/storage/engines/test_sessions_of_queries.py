@@ -11,7 +11,7 @@ import pytest
 from lake_parts import Parts, span_rows
 
 from schemas.spans import SPANS
-from storage.engines.file_ranges import Range
+from storage.engines.file_bounds import Range
 from storage.errors import QueryError, QueryTimeoutError
 
 COUNT = "SELECT count(*) AS n FROM spans"
