@@ -13,9 +13,9 @@ from server.errors import CommandError
 
 COMMANDS = {
     "serve": ("server.serve_command:Serve", "Start the server."),
-    "apply": ("server.registry_commands:Apply", "Load configs, prompts, prompt tests and prices from a YAML file."),
+    "apply": ("server.registry_commands:Apply", "Load configs, prompts, prices and experiments from a YAML file."),
     "diff": ("server.registry_commands:Diff", "Tell what applying a YAML file would change."),
-    "export": ("server.registry_commands:Export", "Print configs, prompts, prompt tests and prices as a YAML file."),
+    "export": ("server.registry_commands:Export", "Print all of these as a YAML file."),
     "history": ("server.registry_commands:History", "List the versions of one of them."),
     "rollback": ("server.registry_commands:Rollback", "Make an older version the latest again."),
     "draft": ("server.draft_commands:DraftCommands", "Make, show and delete drafts."),

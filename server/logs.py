@@ -33,10 +33,11 @@ _CAUSES_MAX = 5
 _FRAMES_MAX = 30
 
 
-def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
-    """Send all records to ``stream``; ``level`` is for our own, libraries are heard from INFO on at the lowest."""
+def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
+    """Send all records to ``stream``, or stderr; ``level`` is for our own, libraries are heard from INFO on."""
     # grpc's core writes lines of its own to stderr, one for each broken connection.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.addFilter(LineLimit())
     handler.setFormatter(_formatter(_is_json(log_format, stream), has_colours=stream.isatty()))
