@@ -269,7 +269,11 @@ def _monthly_cost_impacts(entries: Sequence[dict[str, Any]], verdicts: Verdicts)
 
 def _impact_sentence(impact: dict[str, Any]) -> str:
     interval = "no interval" if impact["ci"] is None else f"{impact['ci'][0]:+.2f} to {impact['ci'][1]:+.2f}"
-    return f"{impact['variant']} costs {impact['estimate']:+.2f} USD a month at the present traffic ({interval})"
+    amount, word = abs(impact["estimate"]), "less" if impact["estimate"] < 0 else "more"
+    return (
+        f"at the present traffic all sessions on {impact['variant']} would cost {amount:,.2f} USD a month {word} than "
+        f"on the control ({interval})"
+    )
 
 
 def _answer(action: Action, variant: str | None, reasons: list[str], impacts: list[dict[str, Any]]) -> dict[str, Any]:

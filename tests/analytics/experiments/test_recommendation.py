@@ -165,7 +165,9 @@ def test_the_cost_a_month_is_that_of_all_sessions_of_the_test() -> None:
     (impact,) = found["monthly_cost_impact_usd"]
     assert impact["estimate"] == pytest.approx(-0.002 * 100 * 30)
     assert impact["ci"][0] < impact["estimate"] < impact["ci"][1]
-    assert found["reasons"][-1].startswith("b costs -6.00 USD a month")
+    assert found["reasons"][-1].startswith(
+        "at the present traffic all sessions on b would cost 6.00 USD a month less than on the control"
+    )
     assert advice((COST, [0.010, 0.008]), traffic=None)["monthly_cost_impact_usd"] == []
 
 
