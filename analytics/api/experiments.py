@@ -5,15 +5,12 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from analytics.api.answers import json_answer
-from analytics.api.errors import ApiError
 from analytics.api.project import project
-from analytics.api.registry_requests import registry_errors
-from analytics.api.results_options import chosen, experiment_at, links
-from analytics.experiments.beside import with_tests_beside
-from analytics.experiments.declarations import settings_of
+from analytics.api.results_options import asked, chosen, links
 from analytics.experiments.kept_results import KeptResults
 from analytics.experiments.listing import listed
 from analytics.experiments.settings import Inference
@@ -45,23 +42,13 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         epoch: Annotated[int | None, Query(ge=1, description="A weight epoch; all of the same arms if absent.")] = None,
         inference: Annotated[Inference | None, Query(description="Instead of the experiment's own inference.")] = None,
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
+        as_of: Annotated[AwareDatetime | None, Query(description="What had happened before; now if absent.")] = None,
     ) -> Response:
-        """Return the experiment's results as of now."""
-        with registry_errors():
-            looked_at, settings = settings_of(registry, caller, key)
-        is_config = settings.looks_at == "config"
-        known = registry.config_versions if is_config else registry.prompt_ab_test_versions
-        versions = known(caller, looked_at)
-        if not versions:
-            there = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
-            raise ApiError(404, "not_found", f"no config {looked_at!r} is defined; there are: {there}", "key")
-        experiment = experiment_at(settings.looks_at, looked_at, versions, version, epoch)
-        if is_config:
-            experiment = with_tests_beside(experiment, registry.configs(caller))
-        if inference is not None:
-            settings = replace(settings, inference=inference)
-        found = kept.results(caller, experiment, settings)
-        told = {**found["experiment"], "key": key, settings.looks_at: looked_at}
+        """Return the experiment's results: as of now, of its end where it has ended, or of the moment asked for."""
+        subject, experiment = asked(registry, caller, key, version=version, epoch=epoch, as_of=as_of)
+        settings = subject.settings if inference is None else replace(subject.settings, inference=inference)
+        found = kept.results(caller, experiment, settings, before=subject.before)
+        told = {**found["experiment"], "key": key, settings.looks_at: subject.looked_at}
         return json_answer(chosen({**found, "experiment": told, "links": links(key)}, metrics))
 
     return routes

@@ -1,15 +1,21 @@
 """What a question for results may choose, and the answer to a choice of what there is not: a list of what there is."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
 from analytics.api.errors import ApiError
-from analytics.experiments.arms import Experiment, experiment_of, prompt_experiment_of
+from analytics.api.registry_requests import registry_errors
+from analytics.experiments.arms import Experiment
 from analytics.experiments.epochs import weight_epochs
+from analytics.experiments.subject import Subject, subject_of
+from schemas.api.rollout import moment_text
+from storage.registry.registry import Registry
 from storage.registry.resources import ConfigVersion
 
 _LISTED_MAX = 50
+_FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 
 Kind = Literal["config", "prompt_ab_test"]
 _NAMES: dict[Kind, str] = {"config": "config", "prompt_ab_test": "prompt test"}
@@ -30,15 +36,33 @@ def chosen(results: dict[str, Any], metrics: str | None) -> dict[str, Any]:
     return {**results, "metrics": [entry for entry in results["metrics"] if entry["name"] in wanted]}
 
 
-def experiment_at(
-    looks_at: Kind, key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None
-) -> Experiment:
-    """Return the experiment at a version, at an epoch, or, without either, over all epochs of its arms."""
-    make = experiment_of if looks_at == "config" else prompt_experiment_of
-    experiment = make(key, versions, version, epoch=epoch)
-    if experiment is not None:
-        return experiment
-    raise _not_there(f"{_NAMES[looks_at]} {key!r}", key, versions, version, epoch)
+def asked(
+    registry: Registry,
+    project: str,
+    key: str,
+    *,
+    version: int | None = None,
+    epoch: int | None = None,
+    as_of: datetime | None = None,
+) -> tuple[Subject, Experiment]:
+    """Return what a key stands for, and the experiment at a version, at an epoch, or over all epochs of its arms."""
+    with registry_errors():
+        subject = subject_of(registry, project, key, as_of=_past(as_of))
+        if not subject.versions:
+            there = ", ".join(config["key"] for config in registry.configs(project)[:20]) or "none"
+            raise ApiError(404, "not_found", f"no config {subject.looked_at!r} is defined; there are: {there}", "key")
+        experiment = subject.experiment(registry, version, epoch=epoch)
+    if experiment is None:
+        name = f"{_NAMES[subject.settings.looks_at]} {subject.looked_at!r}"
+        raise _not_there(name, subject.looked_at, subject.versions, version, epoch)
+    return subject, experiment
+
+
+def _past(as_of: datetime | None) -> datetime | None:
+    if as_of is None or _FIRST_MOMENT <= as_of <= (now := datetime.now(UTC)):
+        return as_of
+    message = f"as_of must be a moment since 1970 and not in the future (it is {moment_text(now)}), got {as_of}"
+    raise ApiError(400, "invalid_argument", message, "as_of")
 
 
 def _not_there(

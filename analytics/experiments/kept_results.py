@@ -24,7 +24,7 @@ _MEMORY_A_JSON_BYTE = 10
 
 _DEFAULTS = Settings()
 
-_Key = tuple[str, str, int, int, str, int | None]
+_Key = tuple[str, str, int, int, str, int | None, datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +48,25 @@ class KeptResults:
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._size_bytes = 0
 
-    def results(self, project: str, experiment: Experiment, settings: Settings = _DEFAULTS) -> dict[str, Any]:
-        """Return the results as they are now."""
+    def results(
+        self,
+        project: str,
+        experiment: Experiment,
+        settings: Settings = _DEFAULTS,
+        *,
+        before: datetime | None = None,
+    ) -> dict[str, Any]:
+        """Return the results as they are now, or of what had happened before a moment."""
         first = experiment.epochs[0].number
-        key = (project, experiment.key, experiment.version, first, settings.inference, settings.version)
+        key = (project, experiment.key, experiment.version, first, settings.inference, settings.version, before)
         rows = self._engine.config_rows(project, experiment.key, experiment.column)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:
                 self._kept.move_to_end(key)
         if kept is not None and (kept.state, kept.experiment, kept.settings) == (rows.state, experiment, settings):
-            return _as_of_now(kept.results)
-        found = results(self._engine, project, experiment, settings, rows=rows)
+            return kept.results if before is not None else _as_of_now(kept.results)
+        found = results(self._engine, project, experiment, settings, rows=rows, before=before)
         size_bytes = len(orjson.dumps(found)) * _MEMORY_A_JSON_BYTE + _size(rows.state)
         self._keep(key, _Kept(rows.state, experiment, settings, found, size_bytes))
         return found

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analytics.experiments.arms import Experiment
+from analytics.experiments.as_of import session_of
 from analytics.experiments.beside import dependent_tests
 from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.entries import Entries
@@ -28,16 +29,17 @@ def results(
     settings: Settings = _DEFAULTS,
     *,
     rows: ConfigRows | None = None,
+    before: datetime | None = None,
 ) -> dict[str, Any]:
-    """Return the results as they are now, or were with ``rows``.
+    """Return the results as they are now, or were with ``rows``; of what had happened ``before`` a moment.
 
     All metrics are there, since how many comparisons are made is part of what each of them says.
     """
-    with engine.session(project, rows or engine.config_rows(project, experiment.key, experiment.column)) as session:
+    with session_of(engine, project, experiment, rows=rows, before=before) as session:
         cohort = read_cohort(session, experiment, settings)
         measures = Measures(session, experiment, cohort, settings.success)
         unexposed, traffic = measures.unexposed_sessions(), read_traffic(session)
-        dependent = dependent_tests(engine, project, experiment, cohort)
+        dependent = dependent_tests(engine, project, experiment, cohort, before=before)
         health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic, dependent)
         keys, calls = [arm.key for arm in experiment.arms], measures.calls()
         control = settings.control_index(keys)
@@ -45,7 +47,7 @@ def results(
         entries = Entries(measures, keys, calls, verdicts).all()
         section = _with_warnings(health, [*_control_warnings(settings, keys), *_response_warnings(entries)])
         return {
-            "experiment": _experiment(experiment, settings, keys[control], cohort.first_exposure),
+            "experiment": _experiment(experiment, settings, keys[control], cohort.first_exposure, before),
             "settings": settings_section(settings),
             "health": section,
             "variants": _variants(experiment, measures.sessions, calls),
@@ -56,7 +58,7 @@ def results(
 
 
 def _experiment(
-    experiment: Experiment, settings: Settings, control: str, first_exposure: datetime | None
+    experiment: Experiment, settings: Settings, control: str, first_exposure: datetime | None, before: datetime | None
 ) -> dict[str, Any]:
     return {
         "key": experiment.key,
@@ -64,7 +66,7 @@ def _experiment(
         "unit": "session_id",
         "control": control,
         "started_at": (settings.start or first_exposure or experiment.started_at).isoformat(),
-        "as_of": datetime.now(UTC).isoformat(),
+        "as_of": (before or datetime.now(UTC)).isoformat(),
         "config_version": experiment.version,
         "config_versions": sorted(experiment.versions),
     }
