@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ FIRST_DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 MODELS = ("gpt-4o", "gpt-4o-mini")
 WEIGHTS = ((50, 50), (30, 70))
 
-Event = tuple[datetime, Callable[[LakeExporter], None]]
+Event = tuple[datetime, str, pa.RecordBatch]
+"""When it happened, and a row of a table."""
 
 
 def experiment(until: datetime | None = None) -> Experiment:
@@ -46,8 +47,11 @@ def versions(until: datetime | None = None) -> list[ConfigVersion]:
     return [version for version in found if until is None or version.created_at < until]
 
 
-def events(sessions: int = 60, *, seed: int = 5) -> list[Event]:
-    """Return what happens: sessions over several days, calls before their exposure, crossovers, errors, metrics."""
+def events(sessions: int = 60, *, seed: int = 5, effect: float = 0.0) -> list[Event]:
+    """Return what happens: sessions over several days, calls before their exposure, crossovers, errors, metrics.
+
+    The calls of the second model take e**effect as long, of sessions that begin on the first two days.
+    """
     chance = np.random.default_rng(seed)
     found: list[Event] = []
     number = 0
@@ -61,8 +65,11 @@ def events(sessions: int = 60, *, seed: int = 5) -> list[Event]:
             found.append(exposure(session, MODELS[1 - arm], later(chance, began), version, sessions + place))
         for _ in range(int(chance.integers(0, 7))):
             number += 1
-            when = later(chance, began) if chance.random() < 0.9 else began - timedelta(hours=float(chance.uniform(0, 30)))
-            found.append(call(number, session, MODELS[arm if chance.random() < 0.9 else 1 - arm], when, chance))
+            when = (
+                later(chance, began) if chance.random() < 0.9 else began - timedelta(hours=float(chance.uniform(0, 30)))
+            )
+            model = MODELS[arm if chance.random() < 0.9 else 1 - arm]
+            found.append(call(number, session, model, when, chance, 20 + effect * arm * (version == 1)))
         for name in ("score", "solved", "channel"):
             found += [metric(session, name, later(chance, began), chance) for _ in range(int(chance.integers(0, 3)))]
     return found
@@ -73,11 +80,20 @@ def send(path: Path, wanted: Iterable[Event], *, commits: Sequence[int] = ()) ->
     parts = Parts(path)
     exporter = parts.exporter()
     exporter.start()
-    for place, (_, sent) in enumerate(wanted):
-        sent(exporter)
+    waiting: dict[str, list[pa.RecordBatch]] = {}
+    for place, (_, table, row) in enumerate(wanted):
+        waiting.setdefault(table, []).append(row)
         if place in commits:
+            _consume(exporter, waiting)
             exporter.flush()
+    _consume(exporter, waiting)
     return parts, exporter
+
+
+def _consume(exporter: LakeExporter, waiting: dict[str, list[pa.RecordBatch]]) -> None:
+    for table, rows in waiting.items():
+        exporter.consume(table, pa.concat_batches(rows))
+    waiting.clear()
 
 
 def compared(value: Any) -> Any:
@@ -108,11 +124,11 @@ def exposure(session: str, model: str, when: datetime, version: int, place: int)
         "received_at": when,
         "content_hash": place,
     }
-    return when, lambda exporter: exporter.consume("exposures", pa.RecordBatch.from_pylist([row], EXPOSURES.schema))
+    return when, "exposures", pa.RecordBatch.from_pylist([row], EXPOSURES.schema)
 
 
-def call(number: int, session: str, model: str, when: datetime, chance: np.random.Generator) -> Event:
-    duration_ns = int(chance.lognormal(20, 1))
+def call(number: int, session: str, model: str, when: datetime, chance: np.random.Generator, log_ns: float) -> Event:
+    duration_ns = int(chance.lognormal(log_ns, 1))
     rows = span_rows(
         number,
         session_id=session,
@@ -126,7 +142,7 @@ def call(number: int, session: str, model: str, when: datetime, chance: np.rando
         start_time=when,
         date=when.date(),
     )
-    return when, lambda exporter: exporter.consume("spans", rows)
+    return when, "spans", rows
 
 
 def metric(session: str, name: str, when: datetime, chance: np.random.Generator) -> Event:
@@ -137,4 +153,4 @@ def metric(session: str, name: str, when: datetime, chance: np.random.Generator)
     }
     row = {"project": "p", "config_key": "config", "session_id": session, "name": name, "event_time": when}
     row |= values[name] | {"received_at": when}
-    return when, lambda exporter: exporter.consume("metrics", pa.RecordBatch.from_pylist([row], METRICS.schema))
+    return when, "metrics", pa.RecordBatch.from_pylist([row], METRICS.schema)

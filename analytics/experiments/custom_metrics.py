@@ -42,7 +42,7 @@ class CustomMetrics:
         self._missing_is_zero = {metric.name for metric in declared if metric.missing == "zero"}
         parameters = {**measures.metrics_of_experiment, "names_max": CUSTOM_METRICS_MAX}
         self._session.keep("session_metrics", sql.load("session_metrics"), parameters)
-        self._session.add("declared", _declared(declared))
+        self._session.add("declared", declared_types(declared))
 
     def numbers(self) -> list[CustomMetric]:
         """Return those of numbers, and those of booleans as shares, by name."""
@@ -112,6 +112,7 @@ class CustomMetrics:
         ]
 
 
-def _declared(metrics: Sequence[MetricSettings]) -> pa.Table:
+def declared_types(metrics: Sequence[MetricSettings]) -> pa.Table:
+    """Return the table ``declared``: the type of each metric of which one is declared."""
     types: Mapping[str, str] = {metric.name: metric.type for metric in reversed(metrics) if metric.type}
     return pa.table({"name": pa.array(types.keys(), pa.string()), "type": pa.array(types.values(), pa.string())})

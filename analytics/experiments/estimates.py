@@ -126,11 +126,17 @@ def entry_of_sums(
     figure: Figure, unit: str | None, arms: Sequence[ArmSums], keys: Sequence[str], verdicts: Verdicts, **more: Any
 ) -> dict[str, Any]:
     """Return the entry of a figure that sums tell: by the score test where it is a share of sessions."""
-    estimate, method = (_proportion_arm, "score") if figure.statistic == "proportion" else (_ratio_arm, "delta_cluster")
+    made = arm_estimates(figure, arms, verdicts)
+    method = "score" if figure.statistic == "proportion" else "delta_cluster"
+    return entry(figure, unit, made, keys, verdicts, method=method, **more)
+
+
+def arm_estimates(figure: Figure, arms: Sequence[ArmSums], verdicts: Verdicts) -> list[ArmEstimate]:
+    """Return the arms' figures with their intervals, from their sums."""
+    estimate = _proportion_arm if figure.statistic == "proportion" else _ratio_arm
     sessions = [arm.sessions for arm in arms]
     weights = arm_weights([[sums.sessions for sums in arm.epochs] for arm in arms], verdicts.control)
-    made = [estimate(figure, arm, weights[place], sessions, place, verdicts) for place, arm in enumerate(arms)]
-    return entry(figure, unit, made, keys, verdicts, method=method, **more)
+    return [estimate(figure, arm, weights[place], sessions, place, verdicts) for place, arm in enumerate(arms)]
 
 
 def entry(

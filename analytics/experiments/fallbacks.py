@@ -16,13 +16,19 @@ from storage.engines.duckdb import QuerySession
 
 def keep_fallbacks(session: QuerySession, experiment: Experiment) -> None:
     """Keep the numbers of the sessions as ``fallbacks``; ``called`` is there since the cohort was read."""
+    if keep_assigned_models(session, experiment):
+        session.keep("fallbacks", sql.load("fallbacks"))
+    else:
+        session.add("fallbacks", pa.table({"number": pa.array([], pa.int32())}))
+
+
+def keep_assigned_models(session: QuerySession, experiment: Experiment) -> bool:
+    """Let ``assigned_models`` be the models called that are those of their arms; False where all are, as a rule."""
     pairs = session.query(sql.load("exposures_models"), {"pairs_max": MODELS_MAX}).to_pylist()
     models = [arm.model for arm in experiment.arms]
     assigned = [row for row in pairs if (own := models[row["arm"]]) is None or is_same_model(own, row["model"])]
     if len(assigned) == len(pairs):
-        # As a rule: no session called another model than its own.
-        session.add("fallbacks", pa.table({"number": pa.array([], pa.int32())}))
-        return
+        return False
     schema = pa.schema([("arm", pa.int32()), ("model", pa.string())])
     session.add("assigned_models", pa.Table.from_pylist(assigned, schema))
-    session.keep("fallbacks", sql.load("fallbacks"))
+    return True

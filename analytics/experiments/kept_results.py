@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from analytics.experiments.arms import Experiment
+from analytics.experiments.kept_looks import KeptLooks
 from analytics.experiments.results import results
 from analytics.experiments.settings import Settings
 from storage.engines.duckdb import DuckDBEngine
@@ -43,6 +44,7 @@ class KeptResults:
 
     def __init__(self, engine: DuckDBEngine, bytes_max: int = KEPT_BYTES_MAX) -> None:
         self._engine = engine
+        self._looks = KeptLooks(engine)
         self._bytes_max = bytes_max
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
@@ -66,7 +68,8 @@ class KeptResults:
                 self._kept.move_to_end(key)
         if kept is not None and (kept.state, kept.experiment, kept.settings) == (rows.state, experiment, settings):
             return kept.results if before is not None else _as_of_now(kept.results)
-        found = results(self._engine, project, experiment, settings, rows=rows, before=before)
+        past = self._looks.past(project, experiment, settings, before or datetime.now(UTC), rows)
+        found = results(self._engine, project, experiment, settings, rows=rows, before=before, past=past)
         size_bytes = len(orjson.dumps(found)) * _MEMORY_A_JSON_BYTE + _size(rows.state)
         self._keep(key, _Kept(rows.state, experiment, settings, found, size_bytes))
         return found

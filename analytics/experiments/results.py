@@ -15,11 +15,12 @@ from analytics.experiments.measures import Measures
 from analytics.experiments.recommendation import recommend
 from analytics.experiments.settings import Settings, declared_section, settings_section
 from analytics.experiments.traffic import traffic_of
-from analytics.experiments.verdicts import Verdicts
+from analytics.experiments.verdicts import Pasts, Verdicts
 from storage.engines.config_rows import ConfigRows
 from storage.engines.duckdb import DuckDBEngine
 
 _DEFAULTS = Settings()
+_NO_PAST: Pasts = {}
 
 
 def results(
@@ -30,10 +31,12 @@ def results(
     *,
     rows: ConfigRows | None = None,
     before: datetime | None = None,
+    past: Pasts = _NO_PAST,
 ) -> dict[str, Any]:
     """Return the results as they are now, or were with ``rows``; of what had happened ``before`` a moment.
 
-    All metrics are there, since how many comparisons are made is part of what each of them says.
+    ``past`` is what the looks before this one saw. All metrics are there, since how many comparisons are made is part
+    of what each of them says.
     """
     with session_of(engine, project, experiment, rows=rows, before=before) as session:
         cohort = read_cohort(session, experiment, settings)
@@ -43,11 +46,13 @@ def results(
         health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic, dependent)
         keys, calls = [arm.key for arm in experiment.arms], measures.calls()
         control = settings.control_index(keys)
-        verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_of(cohort, calls))
+        at = before or datetime.now(UTC)
+        traffic_now = traffic_of(cohort, calls)
+        verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_now, past=past, at=at)
         entries = Entries(measures, keys, calls, verdicts).all()
         section = _with_warnings(health, [*_control_warnings(settings, keys), *_response_warnings(entries)])
         return {
-            "experiment": _experiment(experiment, settings, keys[control], cohort.first_exposure, before),
+            "experiment": _experiment(experiment, settings, keys[control], cohort.first_exposure, at),
             "settings": settings_section(settings),
             "health": section,
             "variants": _variants(experiment, measures.sessions, calls),
@@ -58,7 +63,7 @@ def results(
 
 
 def _experiment(
-    experiment: Experiment, settings: Settings, control: str, first_exposure: datetime | None, before: datetime | None
+    experiment: Experiment, settings: Settings, control: str, first_exposure: datetime | None, at: datetime
 ) -> dict[str, Any]:
     return {
         "key": experiment.key,
@@ -66,7 +71,7 @@ def _experiment(
         "unit": "session_id",
         "control": control,
         "started_at": (settings.start or first_exposure or experiment.started_at).isoformat(),
-        "as_of": (before or datetime.now(UTC)).isoformat(),
+        "as_of": at.isoformat(),
         "config_version": experiment.version,
         "config_versions": sorted(experiment.versions),
     }

@@ -72,3 +72,10 @@ def _dates(view: View) -> dict[str, date]:
     """Return the day of each file's rows, by the folder that it is in."""
     found = {file: _DATE.search(file) for file in view.files}
     return {file: date.fromisoformat(match[1]) for file, match in found.items() if match is not None}
+
+
+def is_before(rows: pa.Table, before: datetime) -> pa.ChunkedArray:
+    """Return of each hot row whether it is of before a day's start: by its date, where it has one, else by its time."""
+    if "date" in rows.schema.names:
+        return pc.less(rows["date"], pa.scalar(before.astimezone(UTC).date())).fill_null(False)
+    return pc.less(rows["event_time"], pa.scalar(before)).fill_null(False)
