@@ -10,19 +10,21 @@ from starlette.responses import Response
 
 from analytics.api.answers import json_answer
 from analytics.api.project import project
-from analytics.api.results_options import asked, chosen, links
+from analytics.api.registry_requests import registry_errors
+from analytics.api.results_options import asked, chosen
 from analytics.experiments.kept_results import KeptResults
 from analytics.experiments.listing import listed
 from analytics.experiments.settings import Inference
+from analytics.experiments.shown import shown_before
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
+from storage.registry.result_snapshots import ResultSnapshots
 
 
-def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
+def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshots: ResultSnapshots) -> APIRouter:
     """Return the router."""
     routes = APIRouter(tags=["experiments"])
-    kept = KeptResults(engine)
 
     @routes.get("/experiments", summary="All experiments with their traffic")
     def experiments(caller: Annotated[str, Depends(project)]) -> Response:
@@ -47,8 +49,10 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         """Return the experiment's results: as of now, of its end where it has ended, or of the moment asked for."""
         subject, experiment = asked(registry, caller, key, version=version, epoch=epoch, as_of=as_of)
         settings = subject.settings if inference is None else replace(subject.settings, inference=inference)
-        found = kept.results(caller, experiment, settings, before=subject.before)
-        told = {**found["experiment"], "key": key, settings.looks_at: subject.looked_at}
-        return json_answer(chosen({**found, "experiment": told, "links": links(key)}, metrics))
+        is_whole = version is None and epoch is None
+        shown = shown_before(snapshots, subject, experiment) if is_whole else dict
+        with registry_errors():
+            found = kept.results(caller, experiment, settings, before=subject.before, shown=shown)
+        return json_answer(chosen(subject.told(found), metrics))
 
     return routes

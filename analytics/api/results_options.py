@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
-from urllib.parse import quote
 
 from analytics.api.errors import ApiError
 from analytics.api.registry_requests import registry_errors
@@ -47,7 +46,7 @@ def asked(
 ) -> tuple[Subject, Experiment]:
     """Return what a key stands for, and the experiment at a version, at an epoch, or over all epochs of its arms."""
     with registry_errors():
-        subject = subject_of(registry, project, key, as_of=_past(as_of))
+        subject = subject_of(registry, project, key, as_of=past(as_of, "as_of"))
         if not subject.versions:
             there = ", ".join(config["key"] for config in registry.configs(project)[:20]) or "none"
             raise ApiError(404, "not_found", f"no config {subject.looked_at!r} is defined; there are: {there}", "key")
@@ -58,11 +57,13 @@ def asked(
     return subject, experiment
 
 
-def _past(as_of: datetime | None) -> datetime | None:
-    if as_of is None or _FIRST_MOMENT <= as_of <= (now := datetime.now(UTC)):
-        return as_of
-    message = f"as_of must be a moment since 1970 and not in the future (it is {moment_text(now)}), got {as_of}"
-    raise ApiError(400, "invalid_argument", message, "as_of")
+def past(moment: datetime | None, field: str) -> datetime | None:
+    """Return the moment. Raises ApiError for one that is in the future, or before all."""
+    now = datetime.now(UTC)
+    if moment is None or _FIRST_MOMENT <= moment <= now:
+        return moment
+    message = f"{field} must be a moment since 1970 and not in the future (it is {moment_text(now)}), got {moment}"
+    raise ApiError(400, "invalid_argument", message, field)
 
 
 def _not_there(
@@ -77,12 +78,6 @@ def _not_there(
     else:
         message = f"{name} has weight epochs 1 to {len(epochs)}, not {epoch}"
     return ApiError(404, "not_found", message, "epoch")
-
-
-def links(key: str) -> dict[str, str]:
-    """Return where the same experiment's course and sessions are."""
-    path = f"/experiments/{quote(key)}"
-    return {"timeseries": f"{path}/timeseries", "sessions": f"{path}/sessions"}
 
 
 def _listed(names: dict[str, None]) -> str:

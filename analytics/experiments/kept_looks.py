@@ -21,6 +21,7 @@ from storage.engines.duckdb import DuckDBEngine
 EXPERIMENTS_MAX = 200
 """Experiments, and moments, of which looks are kept: a few hundred bytes a figure and day."""
 
+_NONE = Past()
 _Key = tuple[str, str, int, int, str, int | None, datetime]
 
 
@@ -69,9 +70,9 @@ class KeptLooks:
         return found
 
 
-def shown_since(pasts: Pasts, shown: Pasts) -> Pasts:
+def with_shown(looks: Pasts, shown: Pasts) -> Pasts:
     """Return the looks, each comparison with the moment since when it was shown to be significant."""
     return {
-        comparison: Past(pasts.get(comparison, Past()).looks, shown.get(comparison, Past()).shown_since)
-        for comparison in {**pasts, **shown}
+        comparison: Past(looks.get(comparison, _NONE).looks, shown.get(comparison, _NONE).shown_since)
+        for comparison in {**looks, **shown}
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 import orjson
 
 from analytics.experiments.arms import Experiment
-from analytics.experiments.kept_looks import KeptLooks
+from analytics.experiments.kept_looks import KeptLooks, with_shown
 from analytics.experiments.results import results
 from analytics.experiments.settings import Settings
+from analytics.experiments.verdicts import Pasts
 from storage.engines.duckdb import DuckDBEngine
 
 KEPT_BYTES_MAX = 64 * 1024 * 1024
@@ -57,8 +59,12 @@ class KeptResults:
         settings: Settings = _DEFAULTS,
         *,
         before: datetime | None = None,
+        shown: Callable[[], Pasts] = dict,
     ) -> dict[str, Any]:
-        """Return the results as they are now, or of what had happened before a moment."""
+        """Return the results as they are now, or of what had happened before a moment.
+
+        ``shown`` tells, where they are computed anew, since when comparisons were shown to be significant.
+        """
         first = experiment.epochs[0].number
         key = (project, experiment.key, experiment.version, first, settings.inference, settings.version, before)
         rows = self._engine.config_rows(project, experiment.key, experiment.column)
@@ -68,7 +74,8 @@ class KeptResults:
                 self._kept.move_to_end(key)
         if kept is not None and (kept.state, kept.experiment, kept.settings) == (rows.state, experiment, settings):
             return kept.results if before is not None else _as_of_now(kept.results)
-        past = self._looks.past(project, experiment, settings, before or datetime.now(UTC), rows)
+        looks = self._looks.past(project, experiment, settings, before or datetime.now(UTC), rows)
+        past = with_shown(looks, shown())
         found = results(self._engine, project, experiment, settings, rows=rows, before=before, past=past)
         size_bytes = len(orjson.dumps(found)) * _MEMORY_A_JSON_BYTE + _size(rows.state)
         self._keep(key, _Kept(rows.state, experiment, settings, found, size_bytes))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from urllib.parse import quote
 
 from analytics.experiments.arms import Experiment, experiment_of, prompt_experiment_of
 from analytics.experiments.as_of import in_force, moment_of
@@ -42,6 +44,17 @@ class Subject:
         made = make(self.looked_at, self.versions, version, epoch=epoch)
         # Those of now, also in the past: what they were then would be a reading of each one's history.
         return with_tests_beside(made, registry.configs(self.project)) if made is not None and self.is_config else made
+
+    def told(self, results: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the results under the key that was asked for, with links to what else there is."""
+        experiment = {**results["experiment"], "key": self.key, self.settings.looks_at: self.looked_at}
+        return {**results, "experiment": experiment, "links": links(self.key)}
+
+
+def links(key: str) -> dict[str, str]:
+    """Return where an experiment's course, sessions and snapshots are."""
+    path = f"/experiments/{quote(key)}"
+    return {each: f"{path}/{each}" for each in ("timeseries", "sessions", "snapshots")}
 
 
 def subject_of(registry: Registry, project: str, key: str, *, as_of: datetime | None = None) -> Subject:
