@@ -16,14 +16,16 @@ def conclude(entries: Sequence[dict[str, Any]], verdicts: Verdicts) -> None:
     """Correct the comparisons of all entries for their number, in place: adjusted p-values, and what is significant.
 
     Primary figures by Bonferroni, secondary ones by Benjamini–Hochberg over all their comparisons, guardrails not at
-    all: a warning too many costs less than one too few.
+    all: a warning too many costs less than one too few. Neutral figures get no verdict, so that they are of no family
+    and have no adjusted p-value.
     """
-    primary = list(_of_role(entries, "primary"))
+    judged = [entry for entry in entries if entry["direction"] != "neutral"]
+    primary = list(_of_role(judged, "primary"))
     family = max([len(primary), *(verdicts.family("primary", len(entry["comparisons"]) + 1) for entry, _ in primary)])
     _set(primary, bonferroni(_p_values(primary), family), verdicts, family)
-    secondary = list(_of_role(entries, "secondary"))
+    secondary = list(_of_role(judged, "secondary"))
     _set(secondary, benjamini_hochberg(_p_values(secondary)), verdicts, 1)
-    guardrails = list(_of_role(entries, "guardrail"))
+    guardrails = list(_of_role(judged, "guardrail"))
     _set(guardrails, _p_values(guardrails), verdicts, 1)
 
 
@@ -43,11 +45,10 @@ def _set(
     verdicts: Verdicts,
     family: int,
 ) -> None:
-    for (entry, comparison), p_value in zip(found, adjusted, strict=True):
+    for (_, comparison), p_value in zip(found, adjusted, strict=True):
         comparison["p_value_adjusted"] = p_value
         comparison["significant"] = (
             verdicts.allowed
-            and entry["direction"] != "neutral"
             and comparison["enough_data"]
             and comparison["coverage_comparable"]
             and _rejects(comparison, verdicts, family)

@@ -96,9 +96,13 @@ class CustomMetrics:
             arms.append(ArmSums(epochs, sum(sessions), sum(sessions)))
         return arms
 
+    def counts_missing_as_zero(self, name: str) -> bool:
+        """Return whether a session without a value of the metric counts as one that gave 0."""
+        return name in self._missing_is_zero
+
     def _filled(self, metric: CustomMetric) -> CustomMetric:
         """Count those that gave no value as 0, where that is declared."""
-        if metric.name in self._missing_is_zero:
+        if self.counts_missing_as_zero(metric.name):
             for place, sessions in self._places():
                 sums = metric.sums.get(place, RatioSums.empty())
                 metric.sums[place] = RatioSums.for_mean(sessions, sums.x, sums.xx)

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from analytics.experiments.adjusted_entries import adjusted_entry
 from analytics.experiments.call_quantiles import CallQuantiles
 from analytics.experiments.corrections import conclude
-from analytics.experiments.custom_metrics import CustomMetrics
+from analytics.experiments.covariates import Covariates
+from analytics.experiments.custom_metrics import CustomMetric, CustomMetrics
 from analytics.experiments.estimates import (
     custom_entries,
     custom_figure,
@@ -19,6 +21,7 @@ from analytics.experiments.figures import Figure
 from analytics.experiments.measures import Measures, capped
 from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
 from analytics.experiments.settings import Settings
+from analytics.experiments.sums import ArmSums
 from analytics.experiments.verdicts import Verdicts
 
 _RATIOS = tuple(metric for metric in METRICS if isinstance(metric, RatioMetric))
@@ -34,6 +37,7 @@ class Entries:
         self._ratios = tuple(_with_declared_cap(metric, verdicts.settings) for metric in _RATIOS)
         self._quantiles = CallQuantiles(measures, calls)
         self._custom = CustomMetrics(measures, verdicts.settings.metrics)
+        self._covariates = Covariates(measures)
         self._customs = [*self._custom.numbers(), *self._custom.categories()]
         # Known before the first interval is made, since its level depends on it.
         primaries = sum(figure.role == "primary" for figure in self._figures(verdicts.settings))
@@ -50,6 +54,7 @@ class Entries:
                 made += next(ratios)
         for custom in self._customs:
             made += custom_entries(custom, self._custom, self._keys, self._verdicts)
+            made += self._adjusted_custom(custom)
         conclude(made, self._verdicts)
         return made
 
@@ -62,9 +67,37 @@ class Entries:
         sums = dict(zip(wanted, self._measures.ratios(wanted), strict=True))
         for metric in self._ratios:
             made = [ratio_entry(metric, sums[metric], self._keys, self._verdicts)]
+            made += self._adjusted_ratio(metric, sums[metric])
             if metric in cut:
                 cap = {"quantile": metric.cap, "value": caps[metric]}
                 made.append(ratio_entry(cut[metric], sums[cut[metric]], self._keys, self._verdicts, cap=cap))
+            yield made
+
+    def _adjusted_ratio(self, metric: RatioMetric, sums: Sequence[ArmSums]) -> Iterator[dict[str, Any]]:
+        """Yield the entry beside a ratio's, less what the declared covariate foresaw."""
+        figure = ratio_figure(metric, self._verdicts.settings)
+        covariate = self._verdicts.settings.of(metric.name, metric.statistic, metric.estimand).covariate
+        if covariate is None:
+            return
+        values = self._covariates.of_ratio(metric, covariate)
+        made = adjusted_entry(figure, metric.unit, sums, values, self._keys, self._verdicts)
+        if made is not None:
+            yield made
+
+    def _adjusted_custom(self, metric: CustomMetric) -> Iterator[dict[str, Any]]:
+        """Yield likewise that beside a custom metric's of numbers, or a share's."""
+        figure = custom_figure(metric, self._verdicts.settings)
+        declared = self._verdicts.settings.of(*figure.identity)
+        if declared.covariate is None or metric.category is not None:
+            return
+        missing_is_zero = self._custom.counts_missing_as_zero(metric.name)
+        values = self._covariates.of_custom(
+            metric.name, declared.covariate, is_share=declared.type == "proportion", missing_is_zero=missing_is_zero
+        )
+        unit = "ratio" if metric.is_share else None
+        arms = self._custom.arms(metric)
+        made = adjusted_entry(figure, unit, arms, values, self._keys, self._verdicts, custom=True)
+        if made is not None:
             yield made
 
     def _figures(self, settings: Settings) -> Iterator[Figure]:

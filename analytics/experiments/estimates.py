@@ -123,14 +123,24 @@ def response_rate(arms: Sequence[ArmSums], keys: Sequence[str], verdicts: Verdic
 
 
 def entry_of_sums(
-    figure: Figure, unit: str | None, arms: Sequence[ArmSums], keys: Sequence[str], verdicts: Verdicts, **more: Any
+    figure: Figure,
+    unit: str | None,
+    arms: Sequence[ArmSums],
+    keys: Sequence[str],
+    verdicts: Verdicts,
+    *,
+    method: str | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
-    """Return the entry of a figure that sums tell: by the score test where it is a share of sessions."""
-    estimate, method = (_proportion_arm, "score") if figure.statistic == "proportion" else (_ratio_arm, "delta_cluster")
+    """Return the entry of a figure that sums tell: by the score test where it is a share of sessions.
+
+    ``method`` is told instead of that, where the sums are not those of the sessions as they are.
+    """
+    estimate, own = (_proportion_arm, "score") if figure.statistic == "proportion" else (_ratio_arm, "delta_cluster")
     sessions = [arm.sessions for arm in arms]
     weights = arm_weights([[sums.sessions for sums in arm.epochs] for arm in arms], verdicts.control)
     made = [estimate(figure, arm, weights[place], sessions, place, verdicts) for place, arm in enumerate(arms)]
-    return entry(figure, unit, made, keys, verdicts, method=method, **more)
+    return entry(figure, unit, made, keys, verdicts, method=method or own, **more)
 
 
 def entry(

@@ -18,7 +18,10 @@ Identity = tuple[str, str, str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure: what it is of, its role, which way is better, and how much worse a guardrail may be (relative)."""
+    """One figure: what it is of, its role, which way is better, and how much worse a guardrail may be (relative).
+
+    ``covariate`` names what it is adjusted by, None where it is not.
+    """
 
     name: str
     statistic: str
@@ -27,11 +30,13 @@ class Figure:
     role: Role = "secondary"
     direction: Direction = "neutral"
     margin: float | None = None
+    covariate: str | None = None
 
     @property
     def identity(self) -> Identity:
         """What tells the figure from all others of an experiment."""
-        return self.name, self.statistic, self.estimand, self.category
+        by = "" if self.covariate is None else f" adjusted by {self.covariate}"
+        return self.name, self.statistic + by, self.estimand, self.category
 
     @property
     def lower_is_better(self) -> bool:

@@ -41,8 +41,14 @@ class Measures:
         session.keep("config_totals", *self.of_experiment("config_totals"))
         keep_fallbacks(session, experiment)
         session.keep("successes", sql.load("successes"), {**self.metrics_of_experiment, "name": success})
-        session.keep("session_totals", sql.load("session_totals"), {"success_is_declared": success is not None})
+        self._success_is_declared = success is not None
+        self.keep_totals("session_totals", "cohort")
         self.by_epoch = self._sessions()
+
+    def keep_totals(self, name: str, sessions: str) -> None:
+        """Keep the sums of each session's calls under a name; ``sessions`` is a table like ``cohort``."""
+        statement = sql.load("session_totals").format(sessions=sessions)
+        self.session.keep(name, statement, {"success_is_declared": self._success_is_declared})
 
     def of_experiment(self, name: str) -> tuple[str, dict[str, object]]:
         """Return a statement over the rows of the experiment, with its parameters."""

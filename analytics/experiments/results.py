@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from analytics.experiments.adjusted_entries import unused_covariates
 from analytics.experiments.arms import Experiment
 from analytics.experiments.beside import dependent_tests
 from analytics.experiments.cohort_reader import read_cohort
@@ -43,7 +44,12 @@ def results(
         control = settings.control_index(keys)
         verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_of(cohort, calls))
         entries = Entries(measures, keys, calls, verdicts).all()
-        section = _with_warnings(health, [*_control_warnings(settings, keys), *_response_warnings(entries)])
+        warnings = [
+            *_control_warnings(settings, keys),
+            *_response_warnings(entries),
+            *unused_covariates(settings, entries),
+        ]
+        section = _with_warnings(health, warnings)
         return {
             "experiment": _experiment(experiment, settings, keys[control], cohort.first_exposure),
             "settings": settings_section(settings),
