@@ -13,6 +13,7 @@ from schemas.api.traces import Moment, Text
 DAYS_DEFAULT, DAYS_MAX = 30, 92
 METADATA = "metadata."
 BY = ("model", "tag", "customer", "prompt")
+SEGMENTS = ("customer", "tag", "model", "hour", "version")
 
 
 def _dimension(text: str) -> str:
@@ -21,7 +22,14 @@ def _dimension(text: str) -> str:
     raise ValueError(f"one of {', '.join(BY)} or {METADATA}KEY expected, got {text[:80]!r}")
 
 
+def _segment(text: str) -> str:
+    if text in SEGMENTS or (text.startswith(METADATA) and len(text) > len(METADATA)):
+        return text
+    raise ValueError(f"one of {', '.join(SEGMENTS)} or {METADATA}KEY expected, got {text[:80]!r}")
+
+
 By = Annotated[Text, AfterValidator(_dimension)]
+Segment = Annotated[Text, AfterValidator(_segment)]
 
 
 class _Window(BaseModel):

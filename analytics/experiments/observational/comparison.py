@@ -8,12 +8,13 @@ from typing import Any
 
 from analytics.experiments.comparisons import SESSIONS_MIN
 from analytics.experiments.entries import Entries
+from analytics.experiments.exploratory import exploratory
 from analytics.experiments.health.warning import warning
 from analytics.experiments.metrics import METRICS
 from analytics.experiments.observational.dimension import Dimension
 from analytics.experiments.observational.groups import group_differences, group_warnings
 from analytics.experiments.observational.measures import GroupMeasures, Scope
-from analytics.experiments.settings import Inference, MetricSettings, Settings, settings_section
+from analytics.experiments.settings import Inference, Settings, settings_section
 from analytics.experiments.verdicts import Verdicts
 from schemas.spans import SPANS
 from storage import sql
@@ -26,8 +27,6 @@ REASON = (
 )
 # Nobody was assigned a model, so none stood in for another.
 _METRICS = tuple(metric for metric in METRICS if metric.name != "fallback_rate")
-# No figure decides anything, so none is a primary or a guardrail: all are corrected for their number alike.
-_SECONDARY = tuple(MetricSettings(name, role="secondary") for name in dict.fromkeys(metric.name for metric in _METRICS))
 
 
 class UnknownValueError(Exception):
@@ -43,7 +42,7 @@ def comparison(
     session: QuerySession, dimension: Dimension, scope: Scope, a: str, b: str, inference: Inference = "sequential"
 ) -> dict[str, Any]:
     """Return the comparison of the sessions with calls of ``b`` with those of ``a``. Raises UnknownValueError."""
-    settings = Settings(inference=inference, metrics=_SECONDARY)
+    settings = exploratory(Settings(inference=inference))
     measures = GroupMeasures(session, dimension, scope, a, b)
     keys, calls, both = [a, b], measures.calls(), measures.sessions_with_both()
     for value, field, sessions in zip(keys, ("a", "b"), measures.sessions, strict=True):
