@@ -15,6 +15,7 @@ from analytics import evaluations as evaluation_runs
 from analytics.api import (
     assign,
     backups,
+    compare,
     customers,
     datasets,
     errors,
@@ -290,6 +291,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(assign.router(parts.configs, parts.record))
     app.include_router(ofrep.router(parts.configs, parts.record))
     app.include_router(experiments.router(parts.engine, parts.registry))
+    app.include_router(compare.router(parts.engine, partial(identifier, parts.privacy)))
     # Before the paths of traces, of which one has a trace's id where this one has its name.
     app.include_router(live.router(parts.live, parts.registry, partial(identifier, parts.privacy)))
     app.include_router(export.router(parts.engine, parts.registry, partial(identifier, parts.privacy)))

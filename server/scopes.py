@@ -56,6 +56,8 @@ SCOPES: dict[str, Scopes] = {
     "/prompt-ab-tests": FETCH,
     "/experiments": READ,
     "/experiments/{key:path}/results": READ,
+    "/compare": READ,
+    "/compare/values": READ,
     "/traces": READ,
     "/traces/live": READ,
     "/traces/export": READ,

@@ -11,12 +11,14 @@ from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.project import project
 from analytics.api.registry_requests import registry_errors
-from analytics.api.results_options import chosen, experiment_at, links
+from analytics.api.results_options import chosen, experiment_at, links, with_metrics
+from analytics.api.segment_places import SegmentPlaces
 from analytics.experiments.beside import with_tests_beside
 from analytics.experiments.declarations import settings_of
 from analytics.experiments.kept_results import KeptResults
 from analytics.experiments.listing import listed
 from analytics.experiments.settings import Inference
+from schemas.api.compare import Segment
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
@@ -26,6 +28,7 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
     """Return the router."""
     routes = APIRouter(tags=["experiments"])
     kept = KeptResults(engine)
+    in_segments = SegmentPlaces(engine)
 
     @routes.get("/experiments", summary="All experiments with their traffic")
     def experiments(caller: Annotated[str, Depends(project)]) -> Response:
@@ -45,6 +48,10 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         epoch: Annotated[int | None, Query(ge=1, description="A weight epoch; all of the same arms if absent.")] = None,
         inference: Annotated[Inference | None, Query(description="Instead of the experiment's own inference.")] = None,
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
+        segment: Annotated[
+            Segment | None,
+            Query(description="`customer`, `tag`, `metadata.KEY`, `model`, `hour` or `version`: also by segment."),
+        ] = None,
     ) -> Response:
         """Return the experiment's results as of now."""
         with registry_errors():
@@ -62,6 +69,10 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
             settings = replace(settings, inference=inference)
         found = kept.results(caller, experiment, settings)
         told = {**found["experiment"], "key": key, settings.looks_at: looked_at}
-        return json_answer(chosen({**found, "experiment": told, "links": links(key)}, metrics))
+        answer = chosen({**found, "experiment": told, "links": links(key)}, metrics)
+        if segment is not None:
+            section = in_segments.segments(caller, experiment, settings, segment)
+            answer["segments"] = with_metrics(section, answer["metrics"])
+        return json_answer(answer)
 
     return routes

@@ -30,6 +30,18 @@ def chosen(results: dict[str, Any], metrics: str | None) -> dict[str, Any]:
     return {**results, "metrics": [entry for entry in results["metrics"] if entry["name"] in wanted]}
 
 
+def with_metrics(section: dict[str, Any], entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the section of segments with the metrics of these entries."""
+    names = {entry["name"] for entry in entries}
+    return {
+        **section,
+        "segments": [
+            {**segment, "metrics": [entry for entry in segment["metrics"] if entry["name"] in names]}
+            for segment in section["segments"]
+        ],
+    }
+
+
 def experiment_at(
     looks_at: Kind, key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None
 ) -> Experiment:

@@ -8,6 +8,7 @@ from analytics.experiments.adjusted_entries import unused_covariates
 from analytics.experiments.arms import Experiment
 from analytics.experiments.beside import dependent_tests
 from analytics.experiments.cohort_reader import read_cohort
+from analytics.experiments.covariates import Covariates
 from analytics.experiments.entries import Entries
 from analytics.experiments.health import Health, health_of
 from analytics.experiments.health.traffic import read_traffic
@@ -43,7 +44,7 @@ def results(
         keys, calls = [arm.key for arm in experiment.arms], measures.calls()
         control = settings.control_index(keys)
         verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_of(cohort, calls))
-        entries = Entries(measures, keys, calls, verdicts).all()
+        entries = Entries(measures, keys, calls, verdicts, covariates=Covariates(measures)).all()
         warnings = [
             *_control_warnings(settings, keys),
             *_response_warnings(entries),
