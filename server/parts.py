@@ -15,6 +15,7 @@ from analytics import evaluations as evaluation_runs
 from analytics.api import (
     assign,
     backups,
+    compare,
     customers,
     datasets,
     errors,
@@ -303,6 +304,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     of_results = (parts.engine, parts.registry, parts.results, parts.snapshots)
     app.include_router(experiments.router(*of_results))
     app.include_router(timeseries.router(*of_results))
+    app.include_router(compare.router(parts.engine, partial(identifier, parts.privacy)))
     # Before the paths of traces, of which one has a trace's id where this one has its name.
     app.include_router(live.router(parts.live, parts.registry, partial(identifier, parts.privacy)))
     app.include_router(export.router(parts.engine, parts.registry, partial(identifier, parts.privacy)))

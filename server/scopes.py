@@ -59,6 +59,8 @@ SCOPES: dict[str, Scopes] = {
     "/experiments/{key:path}/timeseries": READ,
     "/experiments/{key:path}/snapshots": READ,
     "/experiments/{key:path}/snapshots/{as_of}": READ,
+    "/compare": READ,
+    "/compare/values": READ,
     "/traces": READ,
     "/traces/live": READ,
     "/traces/export": READ,

@@ -11,11 +11,13 @@ from starlette.responses import Response
 from analytics.api.answers import json_answer
 from analytics.api.project import project
 from analytics.api.registry_requests import registry_errors
-from analytics.api.results_options import asked, chosen
+from analytics.api.results_options import asked, chosen, with_metrics
+from analytics.api.segment_places import SegmentPlaces
 from analytics.experiments.kept_results import KeptResults
 from analytics.experiments.listing import listed
 from analytics.experiments.settings import Inference
 from analytics.experiments.shown import shown_before
+from schemas.api.compare import Segment
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
@@ -25,6 +27,7 @@ from storage.registry.result_snapshots import ResultSnapshots
 def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshots: ResultSnapshots) -> APIRouter:
     """Return the router."""
     routes = APIRouter(tags=["experiments"])
+    in_segments = SegmentPlaces(engine)
 
     @routes.get("/experiments", summary="All experiments with their traffic")
     def experiments(caller: Annotated[str, Depends(project)]) -> Response:
@@ -45,6 +48,10 @@ def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshot
         inference: Annotated[Inference | None, Query(description="Instead of the experiment's own inference.")] = None,
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
         as_of: Annotated[AwareDatetime | None, Query(description="What had happened before; now if absent.")] = None,
+        segment: Annotated[
+            Segment | None,
+            Query(description="`customer`, `tag`, `metadata.KEY`, `model`, `hour` or `version`: also by segment."),
+        ] = None,
     ) -> Response:
         """Return the experiment's results: as of now, of its end where it has ended, or of the moment asked for."""
         subject, experiment = asked(registry, caller, key, version=version, epoch=epoch, as_of=as_of)
@@ -53,6 +60,10 @@ def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshot
         shown = shown_before(snapshots, subject, experiment) if is_whole else dict
         with registry_errors():
             found = kept.results(caller, experiment, settings, before=subject.before, shown=shown)
-        return json_answer(chosen(subject.told(found), metrics))
+        answer = chosen(subject.told(found), metrics)
+        if segment is not None:
+            section = in_segments.segments(caller, experiment, settings, segment, before=subject.before)
+            answer["segments"] = with_metrics(section, answer["metrics"])
+        return json_answer(answer)
 
     return routes

@@ -66,6 +66,18 @@ def past(moment: datetime | None, field: str) -> datetime | None:
     raise ApiError(400, "invalid_argument", message, field)
 
 
+def with_metrics(section: dict[str, Any], entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the section of segments with the metrics of these entries."""
+    names = {entry["name"] for entry in entries}
+    return {
+        **section,
+        "segments": [
+            {**segment, "metrics": [entry for entry in segment["metrics"] if entry["name"] in names]}
+            for segment in section["segments"]
+        ],
+    }
+
+
 def _not_there(
     name: str, key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None
 ) -> ApiError:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from analytics.experiments.measures import Measures
+from analytics.experiments.measures import SessionMeasures
 from analytics.experiments.metrics import QuantileMetric
 from analytics.experiments.statistics import RatioSums, arm_weights
 from analytics.experiments.sums import ArmSums, nothing_known, ratio_sums
@@ -34,7 +34,7 @@ class QuantileSums:
 class CallQuantiles:
     """Quantiles of columns of ``calls``, which is read at their first use."""
 
-    def __init__(self, measures: Measures, calls: Sequence[int]) -> None:
+    def __init__(self, measures: SessionMeasures, calls: Sequence[int]) -> None:
         self._measures = measures
         self._session = measures.session
         self._arms = measures.arms
@@ -130,7 +130,7 @@ class CallQuantiles:
 
     def _keep_calls(self) -> None:
         if not self._has_calls:
-            self._session.keep("calls", *self._measures.of_experiment("calls"))
+            self._measures.keep_calls()
             self._has_calls = True
 
 

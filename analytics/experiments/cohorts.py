@@ -114,11 +114,12 @@ class Cohort:
         return replace(self, labels=labels)
 
     def to_table(self) -> pa.Table:
-        """Return one row a session: session_id, a number for it, the arm and the epoch that it counts in, else NULL."""
+        """Return one row a session: session_id, exposed_at, a number; arm and epoch, NULL where it does not count."""
         is_out = ~self.is_counted
         return pa.table(
             {
                 "session_id": self.session_ids,
+                "exposed_at": self.exposed_at,
                 "number": np.arange(len(self.arms), dtype=np.int32),
                 "arm": pa.array(self.arms, pa.int32(), mask=is_out),
                 "epoch": pa.array(self.epochs, pa.int32(), mask=is_out),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from analytics.experiments.figures import identity_of
 from analytics.experiments.statistics import benjamini_hochberg, bonferroni
 from analytics.experiments.verdicts import Past, Verdicts
 
@@ -16,18 +17,24 @@ def conclude(entries: Sequence[dict[str, Any]], verdicts: Verdicts) -> None:
     """Correct the comparisons of all entries for their number, in place: adjusted p-values, and what is significant.
 
     Primary figures by Bonferroni, secondary ones by Benjamini–Hochberg over all their comparisons, guardrails not at
-    all: a warning too many costs less than one too few.
+    all: a warning too many costs less than one too few. Neutral figures get no verdict, so that they are of no family
+    and have no adjusted p-value.
     """
-    primary = list(_of_role(entries, "primary"))
+    judged = [entry for entry in entries if entry["direction"] != "neutral"]
+    primary = list(_of_role(judged, "primary"))
     family = max([len(primary), *(verdicts.family("primary", len(entry["comparisons"]) + 1) for entry, _ in primary)])
     _set(primary, bonferroni(_p_values(primary), family), verdicts, family)
-    secondary = list(_of_role(entries, "secondary"))
+    secondary = list(_of_role(judged, "secondary"))
     _set(secondary, benjamini_hochberg(_p_values(secondary)), verdicts, 1)
-    guardrails = list(_of_role(entries, "guardrail"))
+    guardrails = list(_of_role(judged, "guardrail"))
     _set(guardrails, _p_values(guardrails), verdicts, 1)
     if verdicts.is_sequential:
         alpha = verdicts.settings.alpha
-        for found, level in ((primary, alpha / family), (secondary, _level(secondary, alpha)), (guardrails, alpha)):
+        for found, level in (
+            (primary, alpha / max(1, family)),
+            (secondary, _level(secondary, alpha)),
+            (guardrails, alpha),
+        ):
             _date(found, verdicts, level)
 
 
@@ -42,8 +49,7 @@ def _date(found: _Found, verdicts: Verdicts, level: float) -> None:
     """Say since when what is significant was: the first look whose p fell to the level that holds now."""
     for entry, comparison in found:
         if comparison["significant"]:
-            figure = entry["name"], entry["statistic"], entry["estimand"], entry.get("category")
-            past = verdicts.past.get((figure, comparison["variant"]), Past())
+            past = verdicts.past.get((identity_of(entry), comparison["variant"]), Past())
             since = past.significant_since(level) or verdicts.at
             comparison["first_significant_at"] = None if since is None else since.isoformat()
 
@@ -64,11 +70,10 @@ def _set(
     verdicts: Verdicts,
     family: int,
 ) -> None:
-    for (entry, comparison), p_value in zip(found, adjusted, strict=True):
+    for (_, comparison), p_value in zip(found, adjusted, strict=True):
         comparison["p_value_adjusted"] = p_value
         comparison["significant"] = (
             verdicts.allowed
-            and entry["direction"] != "neutral"
             and comparison["enough_data"]
             and comparison["coverage_comparable"]
             and _rejects(comparison, verdicts, family)

@@ -196,7 +196,11 @@ class Course:
         )
         session.keep("fallbacks", "SELECT state AS number FROM session_states WHERE fallbacks > 0")
         session.keep("successes", "SELECT state AS session_id FROM session_states WHERE success > 0")
-        session.keep("session_totals", sql.load("session_totals"), {"success_is_declared": success is not None})
+        session.keep(
+            "session_totals",
+            sql.load("session_totals").format(sessions="cohort"),
+            {"success_is_declared": success is not None},
+        )
 
     def _numbers(self, rows: Sequence[dict[str, Any]]) -> list[CustomTotals]:
         by_name: dict[str, list[dict[str, Any]]] = {}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from analytics.experiments.measures import Measures
+from analytics.experiments.measures import SessionMeasures
 from analytics.experiments.settings import MetricSettings
 from analytics.experiments.statistics import RatioSums
 from analytics.experiments.sums import ArmSums
@@ -36,12 +36,11 @@ class CustomMetric:
 class CustomMetrics:
     """Reads the custom metrics of an experiment over the session of its measures."""
 
-    def __init__(self, measures: Measures, declared: Sequence[MetricSettings]) -> None:
+    def __init__(self, measures: SessionMeasures, declared: Sequence[MetricSettings]) -> None:
         self._measures = measures
         self._session = measures.session
         self._missing_is_zero = {metric.name for metric in declared if metric.missing == "zero"}
-        parameters = {**measures.metrics_of_experiment, "names_max": CUSTOM_METRICS_MAX}
-        self._session.keep("session_metrics", sql.load("session_metrics"), parameters)
+        measures.keep_metrics(CUSTOM_METRICS_MAX)
         self._session.add("declared", declared_types(declared))
 
     def numbers(self) -> list[CustomMetric]:
@@ -96,9 +95,13 @@ class CustomMetrics:
             arms.append(ArmSums(epochs, sum(sessions), sum(sessions)))
         return arms
 
+    def counts_missing_as_zero(self, name: str) -> bool:
+        """Return whether a session without a value of the metric counts as one that gave 0."""
+        return name in self._missing_is_zero
+
     def _filled(self, metric: CustomMetric) -> CustomMetric:
         """Count those that gave no value as 0, where that is declared."""
-        if metric.name in self._missing_is_zero:
+        if self.counts_missing_as_zero(metric.name):
             for place, sessions in self._places():
                 sums = metric.sums.get(place, RatioSums.empty())
                 metric.sums[place] = RatioSums.for_mean(sessions, sums.x, sums.xx)

@@ -123,12 +123,22 @@ def response_rate(arms: Sequence[ArmSums], keys: Sequence[str], verdicts: Verdic
 
 
 def entry_of_sums(
-    figure: Figure, unit: str | None, arms: Sequence[ArmSums], keys: Sequence[str], verdicts: Verdicts, **more: Any
+    figure: Figure,
+    unit: str | None,
+    arms: Sequence[ArmSums],
+    keys: Sequence[str],
+    verdicts: Verdicts,
+    *,
+    method: str | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
-    """Return the entry of a figure that sums tell: by the score test where it is a share of sessions."""
+    """Return the entry of a figure that sums tell: by the score test where it is a share of sessions.
+
+    ``method`` is told instead of that, where the sums are not those of the sessions as they are.
+    """
     made = arm_estimates(figure, arms, verdicts)
-    method = "score" if figure.statistic == "proportion" else "delta_cluster"
-    return entry(figure, unit, made, keys, verdicts, method=method, **more)
+    own = "score" if figure.statistic == "proportion" else "delta_cluster"
+    return entry(figure, unit, made, keys, verdicts, method=method or own, **more)
 
 
 def arm_estimates(figure: Figure, arms: Sequence[ArmSums], verdicts: Verdicts) -> list[ArmEstimate]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from analytics.experiments.metrics.metric import Direction
 from analytics.experiments.settings import Role, Settings
@@ -18,7 +20,10 @@ Identity = tuple[str, str, str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure: what it is of, its role, which way is better, and how much worse a guardrail may be (relative)."""
+    """One figure: what it is of, its role, which way is better, and how much worse a guardrail may be (relative).
+
+    ``covariate`` names what it is adjusted by, None where it is not.
+    """
 
     name: str
     statistic: str
@@ -27,16 +32,26 @@ class Figure:
     role: Role = "secondary"
     direction: Direction = "neutral"
     margin: float | None = None
+    covariate: str | None = None
 
     @property
     def identity(self) -> Identity:
         """What tells the figure from all others of an experiment."""
-        return self.name, self.statistic, self.estimand, self.category
+        by = "" if self.covariate is None else f" adjusted by {self.covariate}"
+        return self.name, self.statistic + by, self.estimand, self.category
 
     @property
     def lower_is_better(self) -> bool:
         """Whether a fall is an improvement."""
         return self.direction == "lower_is_better"
+
+
+def identity_of(entry: Mapping[str, Any]) -> Identity:
+    """Return the identity of the figure of an entry of the results."""
+    found = Figure(
+        entry["name"], entry["statistic"], entry["estimand"], entry.get("category"), covariate=entry.get("covariate")
+    )
+    return found.identity
 
 
 def figure_of(

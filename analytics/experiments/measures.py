@@ -2,6 +2,7 @@
 
 All statements of one result run over one session, in which the exposed sessions stand as ``cohort``, with the arm and
 the epoch of those that count. ``call_quantiles.py`` and ``custom_metrics.py`` ask for the rest over the same session.
+Whatever else puts sessions into arms (``observational/``) has measures of its own over the same tables.
 """
 
 from collections.abc import Sequence
@@ -24,43 +25,30 @@ class Dominance:
     effective_sessions: float | None
 
 
-class Measures:
-    """The measures of one experiment's randomised sessions over one session.
+class SessionMeasures:
+    """The measures of sessions in so many arms and epochs, which stand in the session as ``session_totals``.
 
-    ``success`` names the custom metric that says whether a session succeeded; None: if it has a call, and none failed.
+    ``calls`` and ``session_metrics`` are kept there too when they are asked for.
     """
 
-    def __init__(
-        self, session: QuerySession, experiment: Experiment, cohort: Cohort, success: str | None = None
-    ) -> None:
+    def __init__(self, session: QuerySession, arms: int, epochs: int) -> None:
         self.session = session
-        self.experiment = experiment
-        self.arms = range(len(experiment.arms))
-        self.epochs = len(experiment.epochs)
-        session.add("cohort", cohort.to_table())
-        session.keep("config_totals", *self.of_experiment("config_totals"))
-        keep_fallbacks(session, experiment)
-        session.keep("successes", sql.load("successes"), {**self.metrics_of_experiment, "name": success})
-        session.keep("session_totals", sql.load("session_totals"), {"success_is_declared": success is not None})
+        self.arms = range(arms)
+        self.epochs = epochs
         self.by_epoch = self._sessions()
 
-    def of_experiment(self, name: str) -> tuple[str, dict[str, object]]:
-        """Return a statement over the rows of the experiment, with its parameters."""
-        return sql.load(name).format(column=self.experiment.column), {"key": self.experiment.key}
+    def keep_calls(self) -> None:
+        """Keep the sessions' calls as ``calls``."""
+        raise NotImplementedError
 
-    @property
-    def metrics_of_experiment(self) -> dict[str, object]:
-        """Return the parameter that tells whose custom metrics count: of a prompt test, those of any config."""
-        return {"config_key": self.experiment.key if self.experiment.column == "config_key" else None}
+    def keep_metrics(self, names_max: int) -> None:
+        """Keep the sessions' custom metrics, those of so many names, as ``session_metrics``."""
+        raise NotImplementedError
 
     @property
     def sessions(self) -> list[int]:
         """Return the number of sessions by arm."""
         return [sum(arm) for arm in self.by_epoch]
-
-    def unexposed_sessions(self) -> int:
-        """Return how many sessions have calls under the config but no exposure."""
-        return int(self.session.query(sql.load("unexposed_sessions"))["sessions"][0].as_py())
 
     def calls(self) -> list[int]:
         """Return the number of calls by arm."""
@@ -105,6 +93,53 @@ class Measures:
         rows = self.session.query("SELECT arm, epoch, count(*) AS sessions FROM session_totals GROUP BY arm, epoch")
         counts = {(row["arm"], row["epoch"]): row["sessions"] for row in rows.to_pylist()}
         return [[counts.get((arm, epoch), 0) for epoch in range(self.epochs)] for arm in self.arms]
+
+
+class Measures(SessionMeasures):
+    """The measures of one experiment's randomised sessions over one session.
+
+    ``success`` names the custom metric that says whether a session succeeded; None: if it has a call, and none failed.
+    """
+
+    def __init__(
+        self, session: QuerySession, experiment: Experiment, cohort: Cohort, success: str | None = None
+    ) -> None:
+        self.experiment = experiment
+        session.add("cohort", cohort.to_table())
+        session.keep("config_totals", *self.of_experiment("config_totals"))
+        keep_fallbacks(session, experiment)
+        session.keep("successes", sql.load("successes"), {**self.metrics_of_experiment, "name": success})
+        self._success_is_declared = success is not None
+        self.session = session
+        self.keep_totals("session_totals", "cohort")
+        super().__init__(session, len(experiment.arms), len(experiment.epochs))
+
+    def keep_totals(self, name: str, sessions: str) -> None:
+        """Keep the sums of each session's calls under a name; ``sessions`` is a table like ``cohort``."""
+        statement = sql.load("session_totals").format(sessions=sessions)
+        self.session.keep(name, statement, {"success_is_declared": self._success_is_declared})
+
+    def keep_calls(self) -> None:
+        """Keep the sessions' calls under the experiment as ``calls``."""
+        self.session.keep("calls", *self.of_experiment("calls"))
+
+    def keep_metrics(self, names_max: int) -> None:
+        """Keep the sessions' custom metrics of the experiment as ``session_metrics``."""
+        parameters = {**self.metrics_of_experiment, "names_max": names_max}
+        self.session.keep("session_metrics", sql.load("session_metrics"), parameters)
+
+    def unexposed_sessions(self) -> int:
+        """Return how many sessions have calls under the config but no exposure."""
+        return int(self.session.query(sql.load("unexposed_sessions"))["sessions"][0].as_py())
+
+    @property
+    def metrics_of_experiment(self) -> dict[str, object]:
+        """Return the parameter that tells whose custom metrics count: of a prompt test, those of any config."""
+        return {"config_key": self.experiment.key if self.experiment.column == "config_key" else None}
+
+    def of_experiment(self, name: str) -> tuple[str, dict[str, object]]:
+        """Return a statement over the rows of the experiment, with its parameters."""
+        return sql.load(name).format(column=self.experiment.column), {"key": self.experiment.key}
 
 
 def capped(metric: RatioMetric, cap: float) -> RatioMetric:

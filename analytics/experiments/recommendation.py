@@ -75,7 +75,9 @@ class _Outcome:
     @property
     def label(self) -> str:
         category = f" = {self.entry['category']}" if self.entry.get("category") else ""
-        return f"{self.entry['name']}{category} ({self.entry['statistic']} {self.entry['estimand'].replace('_', ' ')})"
+        by = f", adjusted by {self.entry['covariate']}" if "covariate" in self.entry else ""
+        estimand = self.entry["estimand"].replace("_", " ")
+        return f"{self.entry['name']}{category} ({self.entry['statistic']} {estimand}{by})"
 
     @property
     def sentence(self) -> str:
@@ -260,7 +262,7 @@ def _monthly_cost_impacts(entries: Sequence[dict[str, Any]], verdicts: Verdicts)
             "ci": interval and [end * sessions for end in interval],
         }
         for entry in entries
-        if (entry["name"], entry["statistic"], entry["estimand"]) == _COST
+        if (entry["name"], entry["statistic"], entry["estimand"]) == _COST and "covariate" not in entry
         for comparison in entry["comparisons"]
         if comparison["difference"]["estimate"] is not None
         for interval in [comparison["difference"]["ci"]]

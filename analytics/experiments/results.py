@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from analytics.experiments.adjusted_entries import unused_covariates
 from analytics.experiments.arms import Experiment
 from analytics.experiments.as_of import session_of
 from analytics.experiments.beside import dependent_tests
 from analytics.experiments.cohort_reader import read_cohort
+from analytics.experiments.covariates import Covariates
 from analytics.experiments.entries import Entries
 from analytics.experiments.health import Health, health_of
 from analytics.experiments.health.traffic import read_traffic
@@ -49,8 +51,13 @@ def results(
         at = before or datetime.now(UTC)
         traffic_now = traffic_of(cohort, calls)
         verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_now, past=past, at=at)
-        entries = Entries(measures, keys, calls, verdicts).all()
-        section = _with_warnings(health, [*_control_warnings(settings, keys), *_response_warnings(entries)])
+        entries = Entries(measures, keys, calls, verdicts, covariates=Covariates(measures)).all()
+        warnings = [
+            *_control_warnings(settings, keys),
+            *_response_warnings(entries),
+            *unused_covariates(settings, entries),
+        ]
+        section = _with_warnings(health, warnings)
         return {
             "experiment": _experiment(experiment, settings, keys[control], cohort.first_exposure, at),
             "settings": settings_section(settings),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from analytics.experiments.arms import Experiment
+from analytics.experiments.figures import identity_of
 from analytics.experiments.subject import Subject
 from analytics.experiments.verdicts import Past, Pasts
 from storage.registry.result_snapshots import ResultSnapshots
@@ -40,9 +41,7 @@ def _is_same(kept: Mapping[str, Any], subject: Subject, experiment: Experiment) 
 
 def _significant(kept: Mapping[str, Any]) -> Pasts:
     return {
-        ((entry["name"], entry["statistic"], entry["estimand"], entry.get("category")), comparison["variant"]): Past(
-            shown_since=datetime.fromisoformat(since)
-        )
+        (identity_of(entry), comparison["variant"]): Past(shown_since=datetime.fromisoformat(since))
         for entry in kept["metrics"]
         for comparison in entry["comparisons"]
         if (since := comparison["first_significant_at"]) is not None

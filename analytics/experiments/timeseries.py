@@ -18,7 +18,7 @@ from analytics.experiments.arms import Experiment
 from analytics.experiments.as_of import session_of
 from analytics.experiments.course import Course
 from analytics.experiments.estimates import custom_figure, entry_of_sums, ratio_figure
-from analytics.experiments.figures import Figure, Identity
+from analytics.experiments.figures import Figure, Identity, identity_of
 from analytics.experiments.looks import RATIOS, day_start
 from analytics.experiments.settings import Settings
 from analytics.experiments.statistics import log_bayes_factors, sequential_p_value
@@ -50,11 +50,6 @@ class Asked:
     def at(self) -> datetime:
         """Return the last point's moment."""
         return datetime.fromisoformat(self.results["experiment"]["as_of"])
-
-
-def identity_of(entry: Entry) -> Identity:
-    """Return what tells the figure of an entry from all others."""
-    return entry["name"], entry["statistic"], entry["estimand"], entry.get("category")
 
 
 def timeseries(

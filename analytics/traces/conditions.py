@@ -68,10 +68,9 @@ def span_condition(
         values[f"tag_{place}"] = tag
     for place, pair in enumerate(wanted.metadata):
         key, _, value = pair.partition("=")
-        parts.append(
-            f"(CASE WHEN json_valid(metadata) THEN json_extract_string(metadata, $key_{place}) END) = $value_{place}"
-        )
-        values |= {f"key_{place}": _pointer(key), f"value_{place}": value}
+        field, pointer = metadata_value(key, f"key_{place}")
+        parts.append(f"{field} = $value_{place}")
+        values |= {f"key_{place}": pointer, f"value_{place}": value}
     if wanted.text is not None:
         parts.append(_text_condition(wanted.text, values))
     if wanted.variant is not None:
@@ -96,9 +95,13 @@ def _scaled(value: float | None, factor: int) -> int | None:
     return None if value is None else min(round(value * factor), 2**63 - 1)
 
 
-def _pointer(key: str) -> str:
-    """Return the JSON pointer to a field: whatever the key is, it is one."""
-    return "/" + key.replace("~", "~0").replace("/", "~1")
+def metadata_value(key: str, name: str) -> tuple[str, str]:
+    """Return a field of the metadata in SQL, which has a parameter of that name, and the parameter: a JSON pointer.
+
+    Whatever the key is, it is one.
+    """
+    pointer = "/" + key.replace("~", "~0").replace("/", "~1")
+    return f"(CASE WHEN json_valid(metadata) THEN json_extract_string(metadata, ${name}) END)", pointer
 
 
 def _text_condition(text: str, values: dict[str, object]) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from schemas.api.covariate import FIRST_MESSAGE_LENGTH, Covariate
 from schemas.api.problems import TEXT_PATTERN, Problem, refusal, shown
 from schemas.api.resource import Name, Part, Resource, is_empty
 from schemas.api.rollout import Moment, moment_text
@@ -24,7 +25,6 @@ Estimand = Literal["per_call", "per_session", "per_successful_session"]
 Role = Literal["primary", "secondary", "guardrail"]
 Direction = Literal["lower_is_better", "higher_is_better", "neutral"]
 Missing = Literal["exclude", "zero"]
-Covariate = Literal["customer_history", "hour_of_day", "first_message_length"]
 Status = Literal["planned", "running", "ended"]
 Outcome = Literal["ship", "rollback", "no_difference", "inconclusive", "invalid"]
 
@@ -96,7 +96,12 @@ class MetricDeclaration(Part):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        problems = [*self._role_problems(), *self._margin_problems(), *self._type_problems()]
+        problems = [
+            *self._role_problems(),
+            *self._margin_problems(),
+            *self._type_problems(),
+            *self._covariate_problems(),
+        ]
         if self.cap is not None and self.statistic not in (None, "mean", "capped_mean"):
             problems.append(Problem("cap", f"is for means, and the statistic is {self.statistic}: leave it out"))
         if problems:
@@ -130,6 +135,14 @@ class MetricDeclaration(Part):
             yield Problem(
                 "statistic", f"must be proportion, or left out, for the type {self.type}; got {self.statistic}"
             )
+
+    def _covariate_problems(self) -> Iterator[Problem]:
+        if self.covariate is None:
+            return
+        if self.statistic not in (None, "mean", "ratio", "proportion"):
+            yield Problem("covariate", f"is for means and shares, and the statistic is {self.statistic}: leave it out")
+        if self.category is not None or self.type == "category":
+            yield Problem("covariate", "is for numbers and shares, and this is a text: leave it out")
 
 
 class Decision(Part):
@@ -192,7 +205,12 @@ class Experiment(Resource):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        problems = [*self._time_problems(), *self._end_problems(), *self._unreached()]
+        problems = [
+            *self._time_problems(),
+            *self._end_problems(),
+            *self._unreached(),
+            *self._covariate_problems(),
+        ]
         if self.config is not None and self.prompt_ab_test is not None:
             problems.append(Problem("prompt_ab_test", "an experiment looks at one of them: leave it or config out"))
         if problems:
@@ -221,3 +239,9 @@ class Experiment(Resource):
                     message = f"metrics[{first}] means the same figures already, and the first holds: {advice}"
                     yield Problem(f"metrics[{index}]", message)
                     break
+
+    def _covariate_problems(self) -> Iterator[Problem]:
+        for index, metric in enumerate(self.metrics if self.prompt_ab_test is not None else ()):
+            if metric.covariate == FIRST_MESSAGE_LENGTH:
+                message = "a prompt's template is in the message, so that the variant changes its length: leave it out"
+                yield Problem(f"metrics[{index}].covariate", message)

@@ -58,6 +58,7 @@ changes AS (
 )
 SELECT
     number AS session_id,
+    number,
     arm,
     epoch,
     name,

@@ -2,6 +2,7 @@
 -- Of several values of the same time the greatest, so that the order in which they came says nothing.
 SELECT
     session_id,
+    number,
     arm,
     epoch,
     name,
@@ -11,6 +12,7 @@ SELECT
 FROM (
     SELECT
         metrics.session_id,
+        cohort.number,
         cohort.arm,
         cohort.epoch,
         metrics.name,
@@ -39,5 +41,5 @@ FROM (
             ORDER BY count(DISTINCT session_id) DESC, metrics.name
             LIMIT $names_max
         )
-    GROUP BY metrics.session_id, cohort.arm, cohort.epoch, metrics.name
+    GROUP BY metrics.session_id, cohort.number, cohort.arm, cohort.epoch, metrics.name
 )

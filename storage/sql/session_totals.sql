@@ -1,4 +1,4 @@
--- One row a session in the experiment: its number, its arm, and its calls' sums; a session without calls has zeros.
+-- One row a session of {sessions} in an arm: its number, its arm, and its calls' sums; a session without calls has zeros.
 SELECT
     cohort.number,
     cohort.arm,
@@ -28,7 +28,7 @@ SELECT
     fallbacks.number IS NOT NULL AS has_fallback,
     CASE WHEN $success_is_declared THEN successes.session_id IS NOT NULL ELSE calls > 0 AND errors = 0 END IS TRUE
         AS is_successful
-FROM cohort
+FROM {sessions} AS cohort
 LEFT JOIN config_totals USING (session_id)
 LEFT JOIN fallbacks USING (number)
 LEFT JOIN successes USING (session_id)

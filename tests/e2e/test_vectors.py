@@ -50,7 +50,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that was sent the vectors, shuffled by their own order: spans before exposures."""
     running = ServerProcess(tmp_path_factory.mktemp("vectors") / "data", "--flush-interval-s", "3600").start()
     variants = {arm: {"model": model, "weight": 50} for arm, model in MODELS.items()}
-    running.define({"configs": [{"key": KEY, "variants": variants}]})
+    adjusted = {"name": "latency_ms", "estimand": "per_session", "covariate": "metric.pre_latency_ms"}
+    experiment = {"key": KEY, "metrics": [adjusted]}
+    running.define({"configs": [{"key": KEY, "variants": variants}], "experiments": [experiment]})
     send(running)
     yield running
     running.stop()
@@ -72,7 +74,8 @@ def answered(server: ServerProcess, options: str) -> dict[Any, dict[str, Any]]:
     status, answer = server.get(f"/experiments/{KEY}/results{options}")
     assert status == 200, answer
     assert [(arm["sessions"], arm["calls"]) for arm in answer["variants"]] == [(404, 2643), (396, 2332)]
-    return answered_figures(answer)
+    plain = [metric for metric in answer["metrics"] if "covariate" not in metric]
+    return answered_figures({"metrics": plain})
 
 
 def send(server: ServerProcess) -> None:
@@ -88,6 +91,7 @@ def send(server: ServerProcess) -> None:
             accepted(client.post("/v1/traces", content=body, headers=PROTOBUF))
         for row in sessions:
             name = names[row["session_id"]]
+            accepted(client.post("/spans", json=metrics(KEY, name, pre_latency_ms=float(row["pre_latency_ms"]))))
             accepted(client.post("/sessions", json=exposure(KEY, name, MODELS[row["variant"]], 1)))
             values: dict[str, float | bool] = {"conversion": row["conversion"] == "1"}
             if row["user_satisfaction"]:
@@ -160,6 +164,27 @@ def test_a_mean_at_any_look_is_the_published_one(name: str, sequential: dict[Any
     # Where lower is better, what is lost by shipping is what the vectors, which maximise, lose by keeping.
     lost = bayes["loss_keep" if turned else "loss_ship"]
     assert compared["bayes"]["expected_loss"] == pytest.approx(lost, rel=1e-7)
+
+
+def test_the_mean_that_is_adjusted_by_what_was_known_before_is_the_published_one(server: ServerProcess) -> None:
+    status, answer = server.get(f"/experiments/{KEY}/results?inference=fixed_horizon&metrics=latency_ms")
+    (metric,) = [metric for metric in answer["metrics"] if "covariate" in metric]
+    published, (compared,) = TRUTH["cuped_latency_session_mean"], metric["comparisons"]
+
+    assert status == 200
+    assert (metric["statistic"], metric["estimand"], metric["role"]) == ("mean", "per_session", "secondary")
+    assert (metric["covariate"], metric["covariate_coverage"]) == ("metric.pre_latency_ms", 1.0)
+    # At the mean of the covariate, as tea-tasting has it; the vectors' own means are at 0.
+    assert [arm["estimate"] for arm in metric["variants"]] == close(
+        [published["tea_tasting"][arm] for arm in ("control", "treatment")]
+    )
+    assert compared["method"] == "cuped"
+    assert compared["difference"]["estimate"] == close(published["abs"]["diff"])
+    assert compared["difference"]["se"] == close(published["abs"]["se"])
+    assert compared["difference"]["ci"] == close(published["abs"]["ci"])
+    assert compared["p_value"] == close(published["abs"]["p"])
+    assert metric["variance_reduction"] == close(published["variance_reduction"])
+    assert not [each for each in answer["health"]["warnings"] if each["code"] == "covariate_unused"]
 
 
 @pytest.mark.parametrize("name", QUANTILES)

@@ -1,9 +1,12 @@
 """CUPED: an estimate less what was foreseeable from a covariate that was known before the assignment.
 
-The adjusted residual y − θ·(p − centre) has the same mean in an experiment, and less variance by the share that p
-explains. θ = cov(y, p)/var(p) over the sessions of all arms together is one for them all, so that no arm's luck adjusts
-itself. For a ratio y = x − R·n is the linearised numerator, n its denominator; a mean is the case n = 1. Deng, Xu,
-Kohavi and Walker (2013); Deng, Knoblich and Lu (2018) for ratios.
+Theory of operation. Each session's x becomes x − θ·(p − centre): the same mean in an experiment, and less variance by
+the share that p explains. θ = cov(y, p)/var(p) with y = x − R·n is one for all arms, so that no arm's luck adjusts
+itself; the centre is the mean of p over the sessions of all arms. What comes out are sums like those that went in, of
+which every estimate, comparison and interval is made as of any others. Over weight epochs the centre is each epoch's
+own, since the sessions of one are like those of no other, and θ is the slope within the epochs, all together: one of a
+handful of sessions must not have a slope of its own. Deng, Xu, Kohavi and Walker (2013); Deng, Knoblich and Lu (2018)
+for ratios.
 
 What the treatment may have changed (calls, output tokens) is no covariate: adjusting for it takes the effect away.
 """
@@ -18,114 +21,130 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.experiments.statistics.estimate import Estimate, finite
-from analytics.experiments.statistics.ratio import estimate_ratio
 from analytics.experiments.statistics.sums import RatioSums, is_rounding
 
 
 @dataclass(frozen=True, slots=True)
 class CovariateSums:
-    """Sums over the same K sessions as the ``RatioSums`` beside them, of the covariate p: Σp, Σp², Σxp, Σpn."""
+    """Sums of the covariate p over the sessions of which the figure is known: their number, Σp, Σp², Σxp, Σpn.
 
+    They are among the sessions of the ``RatioSums`` beside them; the others have x = n = 0.
+    """
+
+    sessions: float
     p: float
     pp: float
     xp: float
     pn: float
 
     @classmethod
-    def for_mean(cls, p: float, pp: float, xp: float) -> CovariateSums:
+    def empty(cls) -> CovariateSums:
+        """Return the sums over no session, which add nothing."""
+        return cls(0.0, 0.0, 0.0, 0.0, 0.0)
+
+    @classmethod
+    def for_mean(cls, sessions: float, p: float, pp: float, xp: float) -> CovariateSums:
         """Return the sums beside those of a mean over sessions, where each session's denominator is 1."""
-        return cls(p, pp, xp, p)
+        return cls(sessions, p, pp, xp, p)
 
     @classmethod
     def from_sessions(cls, x: NDArray[np.float64], n: NDArray[np.float64], p: NDArray[np.float64]) -> CovariateSums:
         """Return the sums of ``x``, ``n`` and ``p``, all of shape (K,), one entry a session."""
-        return cls(float(np.sum(p)), float(np.sum(p * p)), float(np.sum(x * p)), float(np.sum(n * p)))
+        return cls(len(p), float(np.sum(p)), float(np.sum(p * p)), float(np.sum(x * p)), float(np.sum(n * p)))
 
     def __add__(self, other: CovariateSums) -> CovariateSums:
-        return CovariateSums(self.p + other.p, self.pp + other.pp, self.xp + other.xp, self.pn + other.pn)
+        return CovariateSums(
+            self.sessions + other.sessions,
+            self.p + other.p,
+            self.pp + other.pp,
+            self.xp + other.xp,
+            self.pn + other.pn,
+        )
+
+
+Arm = Sequence[tuple[RatioSums, CovariateSums]]
+"""An arm's sums, one pair a weight epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """θ, in units of x per unit of p, the value of p that all arms are moved to, and the arms' adjusted estimates.
-
-    ``variance_reduction`` is the share of the variance, summed over the arms, that the covariate explains.
-    """
+    """θ, in units of x per unit of p, the value of p that each epoch is moved to, and the sums by arm and epoch."""
 
     theta: float
-    centre: float
-    estimates: tuple[Estimate, ...]
-    variance_reduction: float | None
+    centres: tuple[float, ...]
+    arms: tuple[tuple[RatioSums, ...], ...]
 
 
-def adjust_by_covariate(
-    sums: Sequence[RatioSums], covariates: Sequence[CovariateSums], *, centre: float | None = None
-) -> Adjustment | None:
-    """Return the arms' estimates adjusted to p = ``centre``, the mean of p over all their sessions if None.
+def adjust_by_covariate(arms: Sequence[Arm], *, centre: float | None = None) -> Adjustment | None:
+    """Return the arms' sums adjusted to p = ``centre``, if None to each epoch's mean of p over all arms.
 
-    None where the covariate has no variance, or an arm no estimate with one: the plain figure is then all there is.
+    None where the covariate has no variance within an epoch, or the figure no value: the plain figure is then all there
+    is.
     """
-    plain = [estimate_ratio(each) for each in sums]
-    if any(estimate.variance is None for estimate in plain) or not _are_finite(covariates):
+    if not all(_is_finite(*each) for arm in arms for each in arm):
         return None
-    moments = [_Moments.of(*each) for each in zip(sums, covariates, strict=True)]
-    together = _Moments.of(sum(sums, RatioSums.empty()), sum(covariates, CovariateSums(0.0, 0.0, 0.0, 0.0)))
-    if together.pp == 0:
+    epochs = [_together(epoch) for epoch in zip(*arms, strict=True)]
+    theta = _slope(epochs)
+    if theta is None:
         return None
-    theta = together.yp / together.pp
-    if centre is None:
-        centre = math.fsum(each.p for each in covariates) / sum(each.sessions for each in sums)
-    estimates = tuple(_adjusted(each, theta, Fraction(centre)) for each in moments)
-    before = math.fsum(estimate.variance or 0.0 for estimate in plain)
-    after = math.fsum(estimate.variance or 0.0 for estimate in estimates)
-    return Adjustment(float(theta), centre, estimates, 1 - after / before if before > 0 else None)
+    centres = [_mean(covariate) if centre is None else Fraction(centre) for _, covariate in epochs]
+    moved = tuple(tuple(_moved(*each, theta, at) for each, at in zip(arm, centres, strict=True)) for arm in arms)
+    if not all(_is_finite(sums, CovariateSums.empty()) for arm in moved for sums in arm):
+        return None
+    return Adjustment(float(theta), tuple(map(float, centres)), moved)
 
 
-@dataclass(frozen=True, slots=True)
-class _Moments:
-    """An arm's sessions, ratio and totals, and the centred sums of squares and products of y and p."""
-
-    sessions: int
-    value: Fraction
-    n: Fraction
-    p: Fraction
-    yy: Fraction
-    yp: Fraction
-    pp: Fraction
-
-    @classmethod
-    def of(cls, sums: RatioSums, covariate: CovariateSums) -> _Moments:
-        x, xx, n, nn, xn = map(Fraction, (sums.x, sums.xx, sums.n, sums.nn, sums.xn))
-        p, pp, xp, pn = map(Fraction, (covariate.p, covariate.pp, covariate.xp, covariate.pn))
-        value = x / n
-        centred = pp - p * p / sums.sessions
-        # Σy = 0, so that neither Σy² nor Σyp needs centring.
-        return cls(
-            sums.sessions,
-            value,
-            n,
-            p,
-            max(Fraction(0), xx - 2 * value * xn + value * value * nn),
-            xp - value * pn,
-            Fraction(0) if is_rounding(centred, pp, sums.sessions) else centred,
-        )
+def _together(pairs: Arm) -> tuple[RatioSums, CovariateSums]:
+    sums, covariates = zip(*pairs, strict=True)
+    return sum(sums, RatioSums.empty()), sum(covariates, CovariateSums.empty())
 
 
-def _adjusted(arm: _Moments, theta: Fraction, centre: Fraction) -> Estimate:
-    mean = arm.n / arm.sessions
-    value = arm.value - theta * (arm.p / arm.sessions - centre) / mean
-    residual = max(Fraction(0), arm.yy - 2 * theta * arm.yp + theta * theta * arm.pp)
-    variance = residual * arm.sessions / ((arm.sessions - 1) * arm.n * arm.n)
-    return Estimate.of(_float(value), _float(variance), arm.sessions - 1)
+def _slope(epochs: Arm) -> Fraction | None:
+    """Return θ; y = x − R·n with the R of all, and y and p each less its mean in the epoch."""
+    counted = [(sums, covariate) for sums, covariate in epochs if covariate.sessions]
+    n = sum((Fraction(sums.n) for sums, _ in counted), Fraction(0))
+    if n <= 0:
+        return None
+    value = sum((Fraction(sums.x) for sums, _ in counted), Fraction(0)) / n
+    products = squares = Fraction(0)
+    for sums, covariate in counted:
+        mean, pp = _mean(covariate), Fraction(covariate.pp)
+        centred = pp - mean * Fraction(covariate.p)
+        if not is_rounding(centred, pp, sums.sessions):
+            y = Fraction(sums.x) - value * Fraction(sums.n)
+            products += Fraction(covariate.xp) - value * Fraction(covariate.pn) - mean * y
+            squares += centred
+    return products / squares if squares else None
 
 
-def _float(value: Fraction) -> float | None:
+def _moved(sums: RatioSums, covariate: CovariateSums, theta: Fraction, centre: Fraction) -> RatioSums:
+    """Return the sums with x − θ·(p − centre) in the place of x, for the sessions whose p counts."""
+    x, xx, n, nn, xn = map(Fraction, (sums.x, sums.xx, sums.n, sums.nn, sums.xn))
+    sessions, p, pp, xp, pn = map(Fraction, (covariate.sessions, covariate.p, covariate.pp, covariate.xp, covariate.pn))
+    moved_x = x - theta * (p - centre * sessions)
+    moved_xn = xn - theta * (pn - centre * n)
+    moved_xx = xx - 2 * theta * (xp - centre * x) + theta * theta * (pp - 2 * centre * p + centre * centre * sessions)
+    if n > 0:
+        # Where p foresees all of x, what is left of the squares is the rounding of far larger ones.
+        value = moved_x / n
+        foreseen = 2 * value * moved_xn - value * value * nn
+        magnitude = xx + theta * theta * (pp + centre * centre * sessions) + value * value * nn
+        if is_rounding(moved_xx - foreseen, magnitude, sums.sessions):
+            moved_xx = foreseen
+    return RatioSums(sums.sessions, _float(moved_x), _float(moved_xx), sums.n, sums.nn, _float(moved_xn))
+
+
+def _mean(covariate: CovariateSums) -> Fraction:
+    return Fraction(covariate.p) / Fraction(covariate.sessions) if covariate.sessions else Fraction(0)
+
+
+def _float(value: Fraction) -> float:
     try:
-        return finite(float(value))
+        return float(value)
     except OverflowError:
-        return None
+        return math.inf
 
 
-def _are_finite(covariates: Sequence[CovariateSums]) -> bool:
-    return all(math.isfinite(value) for each in covariates for value in (each.p, each.pp, each.xp, each.pn))
+def _is_finite(sums: RatioSums, covariate: CovariateSums) -> bool:
+    numbers = (sums.x, sums.xx, sums.n, sums.nn, sums.xn, covariate.p, covariate.pp, covariate.xp, covariate.pn)
+    return all(map(math.isfinite, numbers))

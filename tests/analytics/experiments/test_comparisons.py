@@ -233,9 +233,26 @@ def test_there_is_no_verdict_without_a_direction_health_sessions_and_coverage(
     conclude([entry], verdicts)
 
     (found,) = entry["comparisons"]
-    assert found["p_value_adjusted"] < 1e-6
+    assert found["p_value"] < 1e-6
+    assert (found["p_value_adjusted"] is None) == (direction == "neutral")
     assert found["difference"]["ci"][0] > 0
     assert found["significant"] is False
+
+
+def test_neutral_figures_are_of_no_family() -> None:
+    verdicts = Verdicts(Settings(inference="fixed_horizon"), allowed=True)
+    judged = Figure("x", "mean", "per_session", direction="lower_is_better")
+    neutral = Figure("y", "mean", "per_session")
+    means = ((judged, 5.1), (judged, 5.2), *[(neutral, 5.0)] * 20)
+    entries = [entry_of(figure, [mean_arm(5), mean_arm(mean)], verdicts) for figure, mean in means]
+
+    conclude(entries, verdicts)
+
+    found = [entry["comparisons"][0] for entry in entries]
+    assert found[0]["p_value_adjusted"] == found[0]["p_value"]
+    assert found[1]["p_value_adjusted"] == pytest.approx(2 * found[1]["p_value"])
+    assert [each["p_value_adjusted"] for each in found[2:]] == [None] * 20
+    assert all(each["p_value"] == 1.0 for each in found[2:])
 
 
 def test_epochs_are_combined_and_those_of_one_arm_left_out() -> None:

@@ -12,10 +12,11 @@ import pytest
 from experiment_days import DAYS, at, compared, events, experiment, send
 from lake_parts import Parts
 
+from analytics.experiments.figures import identity_of
 from analytics.experiments.kept_results import KeptResults
 from analytics.experiments.results import results
 from analytics.experiments.settings import MetricSettings, Settings
-from analytics.experiments.timeseries import Asked, identity_of, timeseries
+from analytics.experiments.timeseries import Asked, timeseries
 
 LATENCY = ("latency_ms", "mean", "per_call", None)
 SETTINGS = Settings(

@@ -62,7 +62,24 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (metrics({"name": "a", "cap": 1}), "metrics[0].cap: must be < 1, got 1"),
     (metrics({"name": "a", "statistic": "p95", "cap": 0.99}), "metrics[0].cap: is for means, and the statistic is p95"),
     (metrics({"name": "a", "statistic": "p94"}), "metrics[0].statistic: must be one of 'mean', "),
-    (metrics({"name": "a", "covariate": "output_tokens"}), "metrics[0].covariate: must be one of 'customer_history', "),
+    (
+        metrics({"name": "a", "covariate": "output_tokens"}),
+        "metrics[0].covariate: must be customer_history, hour_of_day, first_message_length, metadata.KEY or metric.",
+    ),
+    (metrics({"name": "a", "covariate": "calls_per_session"}), "metrics[0].covariate: must be customer_history, hour_"),
+    (metrics({"name": "a", "covariate": "metadata."}), "metrics[0].covariate: must be customer_history, hour_of_day"),
+    (
+        metrics({"name": "latency_ms", "statistic": "p95", "covariate": "hour_of_day"}),
+        "metrics[0].covariate: is for means and shares, and the statistic is p95",
+    ),
+    (
+        metrics({"name": "a", "type": "category", "covariate": "hour_of_day"}),
+        "metrics[0].covariate: is for numbers and shares, and this is a text",
+    ),
+    (
+        {"prompt_ab_test": "a", **metrics({"name": "a", "covariate": "first_message_length"})},
+        "metrics[0].covariate: a prompt's template is in the message",
+    ),
     (metrics({"name": "a", "role": "primary"}, {"name": "a"}), "metrics[1]: metrics[0] means the same figures already"),
     (
         metrics({"name": "latency_ms"}, {"name": "latency_ms", "statistic": "p95"}),
@@ -78,6 +95,22 @@ def test_what_can_t_be_meant_so_is_refused(fields: dict[str, Any], problem: str)
 
     assert str(refused.value).startswith(f"experiments[0].{problem}")
     assert "\n" not in str(refused.value)
+
+
+def test_what_is_measured_after_the_assignment_is_no_covariate() -> None:
+    with pytest.raises(DocumentError, match="got 'output_tokens': what is measured after the assignment may be the"):
+        parse({"experiments": [{"key": "e", **metrics({"name": "a", "covariate": "output_tokens"})}]})
+
+
+@pytest.mark.parametrize(
+    "covariate",
+    ["customer_history", "hour_of_day", "first_message_length", "metadata.plan size", "metric.output_tokens"],
+)
+def test_what_is_known_before_the_assignment_is_a_covariate(covariate: str) -> None:
+    found = resource_of("experiment", "e", metrics({"name": "latency_ms", "covariate": covariate}))
+
+    assert isinstance(found, Experiment)
+    assert found.metrics[0].covariate == covariate
 
 
 def test_defaults_that_are_spelled_out_are_the_same_body() -> None:
