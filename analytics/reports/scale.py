@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _REACH_MIN = 0.02
 # One interval that is much wider than the others must not make these unreadable: it is cut, with an arrow.
-_REACH_OF_QUARTILE = 2.0
+_REACH_OF_QUARTILE = 1.5
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -45,5 +45,5 @@ def scale_of(lifts: Sequence[float], left: float, right: float) -> Scale:
 
 def _step(reach: float) -> float:
     """Return a round step of which two or three fit on a side."""
-    power = 10.0 ** math.floor(math.log10(reach / 3))
-    return next(power * step for step in _STEPS if reach / (power * step) <= 3)
+    power = 10.0 ** math.floor(math.log10(reach / 3.5))
+    return next(power * step for step in _STEPS if reach / (power * step) <= 3.5)

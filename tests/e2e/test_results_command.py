@@ -9,6 +9,7 @@ import os
 import pty
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,13 +37,17 @@ HOSTILE = "=score\x1b[31m<b>"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server with a small experiment, which answers a statement with five rows at most."""
     running = ServerProcess(tmp_path_factory.mktemp("shell") / "data", "--sql-rows-max", "5").start()
-    running.define({"configs": [{"key": KEY, "variants": {key: {"model": each} for key, each in MODELS.items()}}]})
+    variants = {key: {"model": model, "weight": 50} for key, model in MODELS.items()}
+    running.define({"configs": [{"key": KEY, "variants": variants}]})
     with http_client(running.url) as client:
         for arm, model in enumerate(MODELS.values()):
             for number in range(SESSIONS_AN_ARM):
                 session_id = session_id_in(arm, f"it's {arm}-{number}")
                 own = {"fallom.config_key": KEY, "fallom.session_id": session_id, "gen_ai.request.model": model}
-                body = export_request([span("chat", own)]).SerializeToString()
+                start = time.time_ns()
+                end = start + (100 + 10 * number + arm) * 1_000_000
+                call = span("chat", own, start_time_unix_nano=start, end_time_unix_nano=end)
+                body = export_request([call]).SerializeToString()
                 for answer in (
                     client.post("/sessions", json=exposure(KEY, session_id, model, 1)),
                     client.post("/spans", json=metrics(KEY, session_id, **{HOSTILE: number + arm})),

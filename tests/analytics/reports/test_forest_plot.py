@@ -78,11 +78,12 @@ def test_a_guardrail_has_its_margin_on_the_side_that_is_worse() -> None:
     )
 
 
-def test_an_interval_that_goes_on_has_an_arrow() -> None:
-    picture = drawn(results())
+@pytest.mark.parametrize(("ends", "arrows"), [([-50.0, 60.0], 2), ([-0.1, 60.0], 1), ([-0.1, 0.1], 0)])
+def test_an_interval_that_goes_on_has_an_arrow(ends: list[float], arrows: int) -> None:
+    found = results()
+    entry(found, "latency_ms", "p99")["comparisons"][0]["lift"] = {"estimate": 0.0, "ci": ends}
 
-    # Its upper end, +3,310 %, and its lower one, -126 %, are beyond the edges.
-    assert shapes(row_of(picture, "latency_ms, p99 per call")).count("polygon") == 2
+    assert shapes(row_of(drawn(found), "latency_ms, p99 per call")).count("polygon") == arrows
 
 
 def test_of_several_variants_each_row_names_its_own() -> None:
