@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analytics.reports import quantities
-from analytics.reports.comparisons import ROLES, Compared, of_role
+from analytics.reports.comparisons import ROLES, Compared, by_segment, of_role
 from analytics.reports.printable import printable
 from analytics.reports.summary import Summary, summary_of
 
@@ -45,7 +45,8 @@ def _console() -> Console:
 def report(results: Mapping[str, Any], shown_in: Console) -> RenderableType:
     """Return all that is told of an experiment's results."""
     summary = summary_of(results)
-    groups = [(role, rows) for role in ROLES if (rows := list(of_role(results, role)))]
+    groups = [(_TITLES[role], rows) for role in ROLES if (rows := list(of_role(results, role)))]
+    groups += [(segment, rows) for segment, rows in by_segment(results) if rows]
     return Group(*_head(summary, results), "", _figures(groups, shown_in), "", *_foot(summary))
 
 
@@ -93,8 +94,8 @@ def _table(groups: _Groups, line: str) -> Table:
     table.add_column("lift", justify="right")
     table.add_column("p", justify="right")
     table.add_column("verdict")
-    for role, of_group in groups:
-        table.add_row(Text(_TITLES[role], style="bold"))
+    for title, of_group in groups:
+        table.add_row(Text(title, style="bold"))
         for row in of_group:
             table.add_row(*_cells(row, line, is_named=len(treatments) > 1))
         table.add_section()
@@ -113,10 +114,10 @@ def _cells(row: Compared, line: str, *, is_named: bool) -> Iterator[Text]:
 
 
 def _one_below_the_other(groups: _Groups) -> Iterator[RenderableType]:
-    for place, (role, rows) in enumerate(groups):
+    for place, (title, rows) in enumerate(groups):
         if place:
             yield ""
-        yield Text(_TITLES[role], style="bold")
+        yield Text(title, style="bold")
         for row in rows:
             yield Text.assemble(f"{row.name} {row.figure}: ", _verdict(row))
             for key, arm in ((row.comparison["vs"], row.control), (row.comparison["variant"], row.treatment)):

@@ -62,3 +62,21 @@ def with_hostile_names() -> dict[str, Any]:
     for each in found["metrics"]:
         each["comparisons"][0]["variant"] = HOSTILE
     return found
+
+
+def with_segments() -> dict[str, Any]:
+    """Return the answer with one segment of a value and that of the rest, as ``?segment=customer`` gives them."""
+    found = results()
+    told = ("variant", "vs", "status", "difference", "lift", "p_value", "p_value_adjusted", "p_value_fixed", "method")
+    metrics = [
+        {name: value for name, value in each.items() if name != "role"}
+        | {"comparisons": [{name: each["comparisons"][0][name] for name in told}]}
+        for each in found["metrics"][:2]
+    ]
+    segment = {"is_rest": False, "values": 1, "variants": found["variants"], "metrics": metrics}
+    found["segments"] = {
+        "by": "customer",
+        "exploratory": True,
+        "segments": [segment | {"value": "acme"}, segment | {"value": None, "is_rest": True, "values": 7}],
+    }
+    return found

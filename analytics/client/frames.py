@@ -56,6 +56,29 @@ _EXPERIMENTS: dict[str, Kind] = {
     "first_exposure_at": "moment",
     "last_seen_at": "moment",
 }
+_TIMESERIES: dict[str, Kind] = {
+    "at": "moment",
+    "vs": "text",
+    "variant": "text",
+    "status": "text",
+    "control_estimate": "number",
+    "control_ci_low": "number",
+    "control_ci_high": "number",
+    "control_sessions": "count",
+    "variant_estimate": "number",
+    "variant_ci_low": "number",
+    "variant_ci_high": "number",
+    "variant_sessions": "count",
+    "difference": "number",
+    "difference_ci_low": "number",
+    "difference_ci_high": "number",
+    "lift": "number",
+    "lift_ci_low": "number",
+    "lift_ci_high": "number",
+    "p_value": "number",
+    "p_value_min": "number",
+    "srm_p_value": "number",
+}
 
 
 def figures(results: Mapping[str, Any]) -> pl.DataFrame:
@@ -72,6 +95,11 @@ def variants(results: Mapping[str, Any]) -> pl.DataFrame:
 def comparisons(results: Mapping[str, Any]) -> pl.DataFrame:
     """Return a row a comparison, with the columns of the CSV."""
     return _frame({column.name: column.kind for column in COLUMNS}, map(row_of, compared(results)))
+
+
+def timeseries(answer: Mapping[str, Any]) -> pl.DataFrame:
+    """Return a row for each treatment at each look."""
+    return _frame(_TIMESERIES, _looks(answer))
 
 
 def experiments(answer: Mapping[str, Any]) -> pl.DataFrame:
@@ -102,6 +130,37 @@ def _figure_rows(results: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
         for arm in entry["variants"]:
             low, high = arm["ci"] or (None, None)
             yield {**entry, **arm, "metric": entry["name"], "variant": arm["key"], "ci_low": low, "ci_high": high}
+
+
+def _looks(answer: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    for point in answer["points"]:
+        arms = {arm["key"]: arm for arm in point["variants"]}
+        for comparison in point["comparisons"]:
+            yield {
+                **comparison,
+                "at": point["at"],
+                **_arm("control", arms[comparison["vs"]]),
+                **_arm("variant", arms[comparison["variant"]]),
+                "variant": comparison["variant"],
+                **_effect("difference", comparison["difference"]),
+                **_effect("lift", comparison["lift"]),
+                "srm_p_value": point["srm"]["sequential_p"],
+            }
+
+
+def _arm(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = arm["ci"] or (None, None)
+    return {
+        f"{name}_estimate": arm["estimate"],
+        f"{name}_ci_low": low,
+        f"{name}_ci_high": high,
+        f"{name}_sessions": arm["sessions"],
+    }
+
+
+def _effect(name: str, effect: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = effect["ci"] or (None, None)
+    return {name: effect["estimate"], f"{name}_ci_low": low, f"{name}_ci_high": high}
 
 
 def _frame(kinds: Mapping[str, Kind], rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:

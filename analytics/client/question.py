@@ -29,6 +29,11 @@ class Question:
         return f"/experiments/{quote(self.key, safe='')}/results"
 
     @property
+    def timeseries_path(self) -> str:
+        """The path of a figure's course."""
+        return f"/experiments/{quote(self.key, safe='')}/timeseries"
+
+    @property
     def parameters(self) -> dict[str, str]:
         """The query of the results."""
         asked = {
@@ -47,7 +52,7 @@ class Question:
             self.as_of
         ):
             return "as_of"
-        if self.segment is not None and not any("segment" in part for part in (results, results["experiment"])):
+        if self.segment is not None and (results.get("segments") or {}).get("by") != self.segment:
             return "segment"
         return None
 

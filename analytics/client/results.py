@@ -69,6 +69,12 @@ class Results:
             raise ClientError("sessions: those of a config are listed, and this experiment looks at a prompt test")
         return sessions_of(self._connection, config_key)
 
+    def timeseries(self, metric: str, *, statistic: str | None = None, estimand: str | None = None) -> pl.DataFrame:
+        """Return what a figure had come to by each day's end: a row a treatment, with that look's p-value."""
+        asked = {"metric": metric, "statistic": statistic, "estimand": estimand}
+        parameters = {name: value for name, value in asked.items() if value is not None}
+        return frames.timeseries(self._connection.get(self._question.timeseries_path, parameters))
+
     def to_csv(self, path: str | Path | None = None) -> str:
         """Return the comparisons as CSV; write them into a file, too, where one is named."""
         text = csv_of(self.raw)

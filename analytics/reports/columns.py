@@ -44,7 +44,8 @@ def _column(kind: Kind, name: str, place: str, meaning: str) -> Column:
 COLUMNS: tuple[Column, ...] = (
     _column("text", "experiment", "results.experiment.key", "the experiment's key"),
     _column("moment", "as_of", "results.experiment.as_of", "when the figures were true"),
-    _column("text", "role", "entry.role", "`primary`, `guardrail`, `secondary`"),
+    Column("segment", "text", "of which sessions, where the results are by segment", lambda row: row.segment),
+    _column("text", "role", "entry.role", "`primary`, `guardrail`, `secondary`; empty for a segment"),
     _column("text", "metric", "entry.name", "the metric's name"),
     _column("text", "statistic", "entry.statistic", "`mean`, `ratio`, `proportion`, `p95` …"),
     _column("text", "estimand", "entry.estimand", "`per_call`, `per_session`, `per_successful_session`"),

@@ -14,11 +14,15 @@ ROLES = ("primary", "guardrail", "secondary")
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One treatment's comparison in one metric, with the results and the entry that it is part of."""
+    """One treatment's comparison in one metric, with the results and the entry that it is part of.
+
+    ``segment`` says of which sessions it is; None is all of them.
+    """
 
     results: Mapping[str, Any]
     entry: Mapping[str, Any]
     comparison: Mapping[str, Any]
+    segment: str | None = None
 
     @property
     def control(self) -> Mapping[str, Any]:
@@ -50,8 +54,9 @@ class Compared:
 
 
 def compared(results: Mapping[str, Any]) -> list[Compared]:
-    """Return all comparisons: primary figures, guardrails, then the secondary ones, each in the results' order."""
-    return [each for role in ROLES for each in of_role(results, role)]
+    """Return all comparisons: primary figures, guardrails, then the secondary ones, at last those by segment."""
+    whole = [each for role in ROLES for each in of_role(results, role)]
+    return whole + [each for _, rows in by_segment(results) for each in rows]
 
 
 def of_role(results: Mapping[str, Any], role: str) -> Iterator[Compared]:
@@ -60,6 +65,22 @@ def of_role(results: Mapping[str, Any], role: str) -> Iterator[Compared]:
         if entry["role"] == role:
             for comparison in entry["comparisons"]:
                 yield Compared(results, entry, comparison)
+
+
+def by_segment(results: Mapping[str, Any]) -> Iterator[tuple[str, list[Compared]]]:
+    """Yield each segment, ``model = gpt-4o``, with its comparisons, where the results have some."""
+    section = results.get("segments") or {"segments": ()}
+    for segment in section["segments"]:
+        value = f"the other {segment['values']}" if segment["is_rest"] else segment["value"]
+        name = f"{section['by']} = {value}"
+        yield (
+            printable(name),
+            [
+                Compared(results, entry, comparison, name)
+                for entry in segment["metrics"]
+                for comparison in entry["comparisons"]
+            ],
+        )
 
 
 def name_of(entry: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from analytics.reports import quantities
-from analytics.reports.comparisons import ROLES, Compared, of_role
+from analytics.reports.comparisons import ROLES, Compared, by_segment, of_role
 from analytics.reports.printable import printable
 from analytics.reports.summary import summary_of
 
@@ -19,10 +19,10 @@ def markdown_of(results: Mapping[str, Any]) -> str:
     """Return the results as a document with a table a role."""
     summary = summary_of(results)
     lines = [f"# {_text(summary.title)}", "", *_list(summary.facts), ""]
-    for role in ROLES:
-        rows = list(of_role(results, role))
+    groups = [(role.capitalize(), list(of_role(results, role))) for role in ROLES]
+    for title, rows in [*groups, *by_segment(results)]:
         if rows:
-            lines += [f"## {role.capitalize()}", "", _row(_HEADS), _row("---" for _ in _HEADS)]
+            lines += [f"## {_text(title)}", "", _row(_HEADS), _row("---" for _ in _HEADS)]
             lines += [*map(_comparison, rows), ""]
     lines += [f"**Health**: {_text(summary.health)}", "", *_list(summary.warnings)]
     lines += [""] if summary.warnings else []

@@ -29,6 +29,7 @@ UNDECIDED = Verdict("undecided", "·", "none")
 NEUTRAL = Verdict("no direction", "·", "none")
 TOO_FEW = Verdict("too few sessions", "·", "none")
 UNEVEN = Verdict("coverage differs", "·", "none")
+EXPLORATORY = Verdict("exploratory", "·", "none")
 NOT_ALLOWED = Verdict("no verdict", "·", "none")
 _STATUS = {
     "no_data": Verdict("no data", "·", "none"),
@@ -41,6 +42,8 @@ def verdict_of(entry: Mapping[str, Any], comparison: Mapping[str, Any], *, allow
     """Return what the comparison of a metric's entry says; ``allowed`` is whether the experiment's health lets it."""
     if comparison["status"] != "ok":
         return _STATUS.get(comparison["status"], UNDECIDED)
+    if "significant" not in comparison:
+        return EXPLORATORY
     if entry["direction"] == "neutral":
         return NEUTRAL
     if not allowed:

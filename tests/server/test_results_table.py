@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_results import results, with_hostile_names, with_three_arms, with_verdicts
+from report_results import results, with_hostile_names, with_segments, with_three_arms, with_verdicts
 from rich.console import Console
 
 from server.results_table import report
@@ -55,6 +55,15 @@ def test_hostile_names_are_text(width: int) -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert r"\n\x1b[31m<script>" in text
+
+
+@pytest.mark.parametrize("width", [170, 60])
+def test_segments_stand_below_the_whole(width: int) -> None:
+    whole, _, rest = shown(with_segments(), width).partition("customer = acme\n")
+
+    assert "Secondary" in whole
+    assert rest.count("· exploratory") == 4
+    assert "customer = the other 7\n" in rest
 
 
 def test_without_a_figure_it_says_so() -> None:
