@@ -26,6 +26,7 @@ COMMANDS = {
     "conclude": ("server.rollout_commands:Conclude", "End a test: the winner gets all sessions."),
     "stop": ("server.rollout_commands:Stop", "Stop a test at once."),
     "end": ("server.end_command:End", "End an experiment with a decision."),
+    "results": ("server.results_command:Results", "Show an experiment's figures, verdicts and recommendation."),
     "sql": ("server.sql_command:Sql", "Ask a read-only SQL question."),
     "traces": ("server.traces_command:TracesCommands", "Export spans as JSON lines or Parquet."),
     "forget": ("server.forget_command:Forget", "Remove all rows of one customer."),

@@ -58,6 +58,7 @@ SCOPES: dict[str, Scopes] = {
     "/experiments/{key:path}/results": READ,
     "/compare": READ,
     "/compare/values": READ,
+    "/experiments/{key:path}/plot.svg": READ,
     "/traces": READ,
     "/traces/live": READ,
     "/traces/export": READ,
