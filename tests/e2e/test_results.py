@@ -221,6 +221,20 @@ def test_every_figure_is_that_of_numpy(results_server: ServerProcess, known: lis
     ]
 
 
+def test_the_statement_of_every_figure_gives_it(results_server: ServerProcess, known: list[list[Session]]) -> None:
+    entries = strict_results(results_server, KEY)["metrics"]
+
+    told = [entry for entry in entries if entry["sql"] is not None]
+    assert {entry["name"] for entry in entries} - {entry["name"] for entry in told} == {"fallback_rate"}
+    with http_client(results_server.url) as client:
+        for entry in told:
+            answer = client.post("/sql", json={"query": entry["sql"]})
+            assert answer.status_code == 200, (entry["sql"], answer.text)
+            estimates = {arm["key"]: arm["estimate"] for arm in entry["variants"]}
+            found = dict(answer.json()["rows"])
+            assert found == pytest.approx(estimates, rel=1e-9, abs=1e-12), (entry["name"], entry["statistic"])
+
+
 def test_sessions_that_chance_did_not_place_are_left_out_and_counted(
     results_server: ServerProcess, known: list[list[Session]]
 ) -> None:
