@@ -147,7 +147,8 @@ def _page(session: QuerySession, after: _After | None, limit: int) -> list[dict[
         "session_id": "" if after is None else after.session_id,
         "rows_max": limit + 1,
     }
-    return session.query(sql.load("experiment_session_page"), parameters).to_pylist()
+    rows: list[dict[str, Any]] = session.query(sql.load("experiment_session_page"), parameters).to_pylist()
+    return rows
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:
