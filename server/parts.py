@@ -21,6 +21,7 @@ from analytics.api import (
     errors,
     evaluations,
     experiment_end,
+    experiment_sessions,
     experiments,
     export,
     live,
@@ -291,6 +292,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(assign.router(parts.configs, parts.record))
     app.include_router(ofrep.router(parts.configs, parts.record))
     app.include_router(experiments.router(parts.engine, parts.registry))
+    app.include_router(experiment_sessions.router(parts.engine, parts.registry))
     app.include_router(compare.router(parts.engine, partial(identifier, parts.privacy)))
     # Before the paths of traces, of which one has a trace's id where this one has its name.
     app.include_router(live.router(parts.live, parts.registry, partial(identifier, parts.privacy)))

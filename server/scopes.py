@@ -56,6 +56,7 @@ SCOPES: dict[str, Scopes] = {
     "/prompt-ab-tests": FETCH,
     "/experiments": READ,
     "/experiments/{key:path}/results": READ,
+    "/experiments/{key:path}/sessions": READ,
     "/compare": READ,
     "/compare/values": READ,
     "/experiments/{key:path}/plot.svg": READ,

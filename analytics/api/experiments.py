@@ -9,14 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from analytics.api.answers import json_answer
-from analytics.api.errors import ApiError
 from analytics.api.project import project
-from analytics.api.registry_requests import registry_errors
 from analytics.api.results_formats import DESCRIBED, DESCRIBED_PICTURE, formed
-from analytics.api.results_options import chosen, experiment_at, links, with_metrics
+from analytics.api.results_options import chosen, experiment_asked, links, with_metrics
 from analytics.api.segment_places import SegmentPlaces
 from analytics.experiments.beside import with_tests_beside
-from analytics.experiments.declarations import settings_of
 from analytics.experiments.kept_results import KeptResults
 from analytics.experiments.listing import listed
 from analytics.experiments.settings import Inference
@@ -66,16 +63,8 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         ] = None,
     ) -> Response:
         """Return the experiment's results as of now."""
-        with registry_errors():
-            looked_at, settings = settings_of(registry, caller, key)
-        is_config = settings.looks_at == "config"
-        known = registry.config_versions if is_config else registry.prompt_ab_test_versions
-        versions = known(caller, looked_at)
-        if not versions:
-            there = ", ".join(config["key"] for config in registry.configs(caller)[:20]) or "none"
-            raise ApiError(404, "not_found", f"no config {looked_at!r} is defined; there are: {there}", "key")
-        experiment = experiment_at(settings.looks_at, looked_at, versions, version, epoch)
-        if is_config:
+        looked_at, settings, experiment = experiment_asked(registry, caller, key, version, epoch)
+        if settings.looks_at == "config":
             experiment = with_tests_beside(experiment, registry.configs(caller))
         if inference is not None:
             settings = replace(settings, inference=inference)

@@ -5,8 +5,12 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from analytics.api.errors import ApiError
+from analytics.api.registry_requests import registry_errors
 from analytics.experiments.arms import Experiment, experiment_of, prompt_experiment_of
+from analytics.experiments.declarations import settings_of
 from analytics.experiments.epochs import weight_epochs
+from analytics.experiments.settings import Settings
+from storage.registry.registry import Registry
 from storage.registry.resources import ConfigVersion
 
 _LISTED_MAX = 50
@@ -40,6 +44,20 @@ def with_metrics(section: dict[str, Any], entries: Sequence[dict[str, Any]]) -> 
             for segment in section["segments"]
         ],
     }
+
+
+def experiment_asked(
+    registry: Registry, project: str, key: str, version: int | None, epoch: int | None
+) -> tuple[str, Settings, Experiment]:
+    """Return the key of what an experiment looks at, its settings, and the experiment at a version or an epoch."""
+    with registry_errors():
+        looked_at, settings = settings_of(registry, project, key)
+    known = registry.config_versions if settings.looks_at == "config" else registry.prompt_ab_test_versions
+    versions = known(project, looked_at)
+    if not versions:
+        there = ", ".join(config["key"] for config in registry.configs(project)[:20]) or "none"
+        raise ApiError(404, "not_found", f"no config {looked_at!r} is defined; there are: {there}", "key")
+    return looked_at, settings, experiment_at(settings.looks_at, looked_at, versions, version, epoch)
 
 
 def experiment_at(

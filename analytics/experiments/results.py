@@ -10,11 +10,13 @@ from analytics.experiments.beside import dependent_tests
 from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.covariates import Covariates
 from analytics.experiments.entries import Entries
+from analytics.experiments.figure_sql import FigureSql
 from analytics.experiments.health import Health, health_of
 from analytics.experiments.health.traffic import read_traffic
 from analytics.experiments.measures import Measures
 from analytics.experiments.recommendation import recommend
 from analytics.experiments.settings import Settings, declared_section, settings_section
+from analytics.experiments.statistics import arm_weights
 from analytics.experiments.traffic import traffic_of
 from analytics.experiments.verdicts import Verdicts
 from storage.engines.config_rows import ConfigRows
@@ -45,6 +47,8 @@ def results(
         control = settings.control_index(keys)
         verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_of(cohort, calls))
         entries = Entries(measures, keys, calls, verdicts, covariates=Covariates(measures)).all()
+        statements = FigureSql(experiment, settings, arm_weights(measures.by_epoch, control))
+        entries = [{**entry, "sql": statements.of(entry)} for entry in entries]
         warnings = [
             *_control_warnings(settings, keys),
             *_response_warnings(entries),

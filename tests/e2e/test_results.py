@@ -221,6 +221,26 @@ def test_every_figure_is_that_of_numpy(results_server: ServerProcess, known: lis
     ]
 
 
+def test_the_statement_of_every_figure_gives_it(results_server: ServerProcess, known: list[list[Session]]) -> None:
+    entries = strict_results(results_server, KEY)["metrics"]
+
+    told = [entry for entry in entries if entry["sql"] is not None]
+    assert {entry["name"] for entry in entries} - {entry["name"] for entry in told} == {"fallback_rate"}
+    # In one question, each as it is: a process a statement would take its time.
+    parts = [f"SELECT {place} AS place, * FROM ({entry['sql']})" for place, entry in enumerate(told)]
+    with http_client(results_server.url) as client:
+        together, alone = (
+            client.post("/sql", json={"query": query}).json()["rows"]
+            for query in (" UNION ALL ".join(parts), told[0]["sql"])
+        )
+    found = {(place, key): estimate for place, key, estimate in together}
+    for place, entry in enumerate(told):
+        for arm in entry["variants"]:
+            wanted = pytest.approx(arm["estimate"], rel=1e-9, abs=1e-12)
+            assert found[place, arm["key"]] == wanted, (entry["name"], entry["statistic"])
+    assert dict(alone) == {arm["key"]: pytest.approx(arm["estimate"]) for arm in told[0]["variants"]}
+
+
 def test_sessions_that_chance_did_not_place_are_left_out_and_counted(
     results_server: ServerProcess, known: list[list[Session]]
 ) -> None:
