@@ -97,10 +97,13 @@ def _end(code: int, *lines: str) -> None:
     sys.exit(code)
 
 
+_SECRET_SETTINGS = frozenset({"forward", "smtp_url", "smtp_password"})
+
+
 def _flag_problem(problem: Any) -> str:
     place = ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0])
     message = str(problem["msg"]).removeprefix("Value error, ")
-    # What is set for a target of forwarding may be its key.
-    is_shown = "got" not in message and "forward" not in problem["loc"]
+    # What is set for a target of forwarding may be its key, and a URL may hold a password.
+    is_shown = "got" not in message and _SECRET_SETTINGS.isdisjoint(problem["loc"])
     got = f", got {problem.get('input')!r}" if is_shown else ""
     return f"{place}: {message}{got}"
