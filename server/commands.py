@@ -32,6 +32,7 @@ COMMANDS = {
     "reprice": ("server.reprice_command:Reprice", "Price calls of before by the prices of today."),
     "keys": ("server.keys:Keys", "Make, list and revoke API keys."),
     "datasets": ("server.datasets:DatasetCommands", "Make, list and export datasets of evaluations."),
+    "alerts": ("server.alert_commands:AlertCommands", "Send a test message; list what became of alerts."),
     "backup": ("server.backup_command:Backup", "Make a backup of the data directory."),
 }
 """By the name of a command where its class is, and what it does."""

@@ -13,11 +13,14 @@ from storage.registry.registry import Registry
 
 
 class Sender:
-    """Sends deliveries; ``mail_server`` is None where none is set."""
+    """Sends deliveries; ``mail_server`` is None where none is set. A webhook has ``timeout_s`` to answer."""
 
-    def __init__(self, registry: Registry, mail_server: mail.MailServer | None) -> None:
+    def __init__(
+        self, registry: Registry, mail_server: mail.MailServer | None, *, timeout_s: float = webhook.TIMEOUT_S
+    ) -> None:
         self._registry = registry
         self._mail_server = mail_server
+        self._timeout_s = timeout_s
 
     def send(self, claimed: Claimed) -> Outcome:
         """Return what became of it. Raises nothing of the other side's."""
@@ -28,7 +31,8 @@ class Sender:
         if delivery.channel == "webhook":
             if alert.webhook is None:
                 return refused("the alert has no webhook any more")
-            return webhook.post(alert.webhook, claimed.id, with_id(delivery.body, claimed.id))
+            body = with_id(delivery.body, claimed.id)
+            return webhook.post(alert.webhook, claimed.id, body, timeout_s=self._timeout_s)
         if alert.email is None:
             return refused("the alert has no e-mail any more")
         if self._mail_server is None:

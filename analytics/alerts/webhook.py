@@ -33,7 +33,7 @@ def post(webhook: Webhook, delivery_id: str, body: bytes, *, timeout_s: float = 
     try:
         status, retry_after = asyncio.run(_post(webhook.url, headers, body, timeout_s))
     except TimeoutError:
-        return retry(f"no answer within {timeout_s:.0f} s")
+        return retry(f"no answer within {timeout_s:g} s")
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         # Of the error the class alone: its text may be of the receiver's making.
         return retry(f"can't be reached ({type(error).__name__})")

@@ -103,7 +103,7 @@ class Email(Part):
     @model_validator(mode="after")
     def _differ(self) -> Self:
         problems = [
-            Problem(f"to[{index}]", f"duplicate address {address!r}, first in to[{first}]")
+            Problem(f"to[{index}]", f"duplicate address {address!r}, first in email.to[{first}]")
             for index, address, first in repeats(self.to)
         ]
         if problems:
