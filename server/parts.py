@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from analytics import evaluations as evaluation_runs
 from analytics.api import (
+    alerts,
     assign,
     backups,
     compare,
@@ -53,6 +54,7 @@ from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
 from schemas.spans import SPANS
+from server.alerting import Alerting
 from server.backup import backup, left_out
 from server.body_limits import BodyLimits
 from server.cors import Cors
@@ -143,6 +145,7 @@ class Parts:
         )
         if settings.forward:
             self.exporter.on_sealed(self.forwarding.keep)
+        self.alerting = Alerting(settings, self.registry, self.engine, writer_id)
         self.live = LiveFeed(self.engine)
         self.exporter.on_stored = self.live.offer
         self.upkeep = Upkeep(
@@ -218,6 +221,7 @@ class Parts:
         self.exporter.start()
         self.pipeline.start()
         self.upkeep.start()
+        self.alerting.start()
 
     def forget(self, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
         """Remove a customer's rows, also those that are not committed yet; return how many of each table."""
@@ -256,6 +260,7 @@ class Parts:
         steps = (
             self.readiness.stop,
             self.live.close,
+            self.alerting.stop,
             self.pipeline.stop,
             self.upkeep.stop,
             self.exporter.stop,
@@ -288,6 +293,7 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(registry.router(parts.registry))
     app.include_router(rollouts.router(parts.registry))
     app.include_router(experiment_end.router(parts.registry))
+    app.include_router(alerts.router(parts.alerting.outbox, parts.alerting.test))
     app.include_router(management.router(parts.registry))
     app.include_router(assign.router(parts.configs, parts.record))
     app.include_router(ofrep.router(parts.configs, parts.record))

@@ -12,8 +12,9 @@ from alembic.script import ScriptDirectory
 from registry_documents import config
 from sqlalchemy import Engine, create_engine, insert, inspect, text
 
+from storage.alerts import tables as alert_tables  # noqa: F401 - part of the metadata
 from storage.datasets.datasets import Datasets
-from storage.datasets.tables import dataset_versions
+from storage.datasets.tables import dataset_entries, dataset_versions
 from storage.registry import migrations
 from storage.registry.api_keys import ApiKeys
 from storage.registry.errors import RegistryUnavailableError
@@ -115,7 +116,7 @@ def test_datasets_that_were_made_before_they_had_a_revision_stay(engine: Engine,
     Registry(registry_url).close()
     with engine.begin() as connection:
         migrate(connection, "0002")
-        metadata.create_all(connection)
+        metadata.create_all(connection, tables=[dataset_versions, dataset_entries])
         connection.execute(
             insert(dataset_versions).values(
                 project="p",
