@@ -42,7 +42,9 @@ def send(method: str, url: str, path: str, api_key: str | None, **options: Any) 
     try:
         response = httpx.request(method, url.rstrip("/") + path, headers=headers, **{"timeout": TIMEOUT_S, **options})
     except httpx.HTTPError as error:
-        raise CommandError(f"{url} can't be reached: {error}") from error
+        raise CommandError(
+            f"{url} can't be reached: {error}; is a server running there (fallom-server serve)?"
+        ) from error
     except httpx.InvalidURL as error:
         raise CommandError(f"url: {error}, got {url!r}") from error
     if not response.is_success:

@@ -26,12 +26,14 @@ COMMANDS = {
     "conclude": ("server.rollout_commands:Conclude", "End a test: the winner gets all sessions."),
     "stop": ("server.rollout_commands:Stop", "Stop a test at once."),
     "end": ("server.end_command:End", "End an experiment with a decision."),
+    "results": ("server.results_command:Results", "Show an experiment's figures, verdicts and recommendation."),
     "sql": ("server.sql_command:Sql", "Ask a read-only SQL question."),
     "traces": ("server.traces_command:TracesCommands", "Export spans as JSON lines or Parquet."),
     "forget": ("server.forget_command:Forget", "Remove all rows of one customer."),
     "reprice": ("server.reprice_command:Reprice", "Price calls of before by the prices of today."),
     "keys": ("server.keys:Keys", "Make, list and revoke API keys."),
     "datasets": ("server.datasets:DatasetCommands", "Make, list and export datasets of evaluations."),
+    "alerts": ("server.alert_commands:AlertCommands", "Send a test message; list what became of alerts."),
     "backup": ("server.backup_command:Backup", "Make a backup of the data directory."),
 }
 """By the name of a command where its class is, and what it does."""
@@ -97,10 +99,13 @@ def _end(code: int, *lines: str) -> None:
     sys.exit(code)
 
 
+_SECRET_SETTINGS = frozenset({"forward", "smtp_url", "smtp_password"})
+
+
 def _flag_problem(problem: Any) -> str:
     place = ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0])
     message = str(problem["msg"]).removeprefix("Value error, ")
-    # What is set for a target of forwarding may be its key.
-    is_shown = "got" not in message and "forward" not in problem["loc"]
+    # What is set for a target of forwarding may be its key, and a URL may hold a password.
+    is_shown = "got" not in message and _SECRET_SETTINGS.isdisjoint(problem["loc"])
     got = f", got {problem.get('input')!r}" if is_shown else ""
     return f"{place}: {message}{got}"

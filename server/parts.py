@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from analytics import evaluations as evaluation_runs
 from analytics.api import (
+    alerts,
     assign,
     backups,
     compare,
@@ -21,6 +22,7 @@ from analytics.api import (
     errors,
     evaluations,
     experiment_end,
+    experiment_sessions,
     experiments,
     export,
     live,
@@ -55,6 +57,7 @@ from collector.replies import Replies
 from collector.warm_up import COMPILING_S, is_compiled, warm_up
 from collector.window import SpanWindow
 from schemas.spans import SPANS
+from server.alerting import Alerting
 from server.backup import backup, left_out
 from server.body_limits import BodyLimits
 from server.cors import Cors
@@ -151,6 +154,7 @@ class Parts:
         self.result_keeper = ResultKeeper(
             self.engine, self.registry, self.results, self.snapshots, interval_s=settings.snapshot_interval_s
         )
+        self.alerting = Alerting(settings, self.registry, self.engine, writer_id)
         self.live = LiveFeed(self.engine)
         self.exporter.on_stored = self.live.offer
         self.upkeep = Upkeep(
@@ -227,6 +231,7 @@ class Parts:
         self.pipeline.start()
         self.upkeep.start()
         self.result_keeper.start()
+        self.alerting.start()
 
     def forget(self, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
         """Remove a customer's rows, also those that are not committed yet; return how many of each table."""
@@ -266,6 +271,7 @@ class Parts:
             self.readiness.stop,
             self.live.close,
             self.result_keeper.stop,
+            self.alerting.stop,
             self.pipeline.stop,
             self.upkeep.stop,
             self.exporter.stop,
@@ -298,12 +304,14 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(registry.router(parts.registry))
     app.include_router(rollouts.router(parts.registry))
     app.include_router(experiment_end.router(parts.registry))
+    app.include_router(alerts.router(parts.alerting.outbox, parts.alerting.test))
     app.include_router(management.router(parts.registry))
     app.include_router(assign.router(parts.configs, parts.record))
     app.include_router(ofrep.router(parts.configs, parts.record))
     of_results = (parts.engine, parts.registry, parts.results, parts.snapshots)
     app.include_router(experiments.router(*of_results))
     app.include_router(timeseries.router(*of_results))
+    app.include_router(experiment_sessions.router(parts.engine, parts.registry))
     app.include_router(compare.router(parts.engine, partial(identifier, parts.privacy)))
     # Before the paths of traces, of which one has a trace's id where this one has its name.
     app.include_router(live.router(parts.live, parts.registry, partial(identifier, parts.privacy)))

@@ -37,6 +37,7 @@ KINDS: Mapping[str, Kind] = {
     "prompt-test": "prompt_ab_test",
     "price": "price",
     "experiment": "experiment",
+    "alert": "alert",
 }
 DIFFERENT = 3
 
@@ -72,7 +73,7 @@ class OnRegistry(BaseModel):
 
 
 class Apply(OnRegistry):
-    """Make the resources of a YAML file (configs, prompts, prompt tests, prices, experiments) the latest versions."""
+    """Make the resources of a YAML file (configs, prompts, prices, experiments, alerts …) the latest versions."""
 
     file: CliPositionalArg[Path] = Field(description="The YAML file.")
     note: Note = ""
@@ -137,8 +138,8 @@ class Export(OnRegistry):
 class OnResource(OnRegistry):
     """What every command on one resource is told beside."""
 
-    kind: CliPositionalArg[Literal["config", "prompt", "prompt-test", "price", "experiment"]] = Field(
-        description="config, prompt, prompt-test, price or experiment."
+    kind: CliPositionalArg[Literal["config", "prompt", "prompt-test", "price", "experiment", "alert"]] = Field(
+        description="config, prompt, prompt-test, price, experiment or alert."
     )
     key: CliPositionalArg[str] = Field(description="Its key.")
 

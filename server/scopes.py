@@ -16,7 +16,7 @@ PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 # To change something here takes a key of admin.
 MANAGEMENT = tuple(
     f"/api/{resources}{path}"
-    for resources in ("configs", "prompts", "prompt-tests", "prices", "experiments")
+    for resources in ("configs", "prompts", "prompt-tests", "prices", "experiments", "alerts")
     for path in (
         "",
         "/{key:path}",
@@ -36,6 +36,7 @@ MANAGEMENT = tuple(
         "configs/{key:path}/conclude",
         "configs/{key:path}/stop",
         "experiments/{key:path}/end",
+        "alerts/{key:path}/test",
     )
 )
 
@@ -59,8 +60,11 @@ SCOPES: dict[str, Scopes] = {
     "/experiments/{key:path}/timeseries": READ,
     "/experiments/{key:path}/snapshots": READ,
     "/experiments/{key:path}/snapshots/{as_of}": READ,
+    "/experiments/{key:path}/sessions": READ,
     "/compare": READ,
     "/compare/values": READ,
+    "/experiments/{key:path}/plot.svg": READ,
+    "/alerts/deliveries": READ,
     "/traces": READ,
     "/traces/live": READ,
     "/traces/export": READ,

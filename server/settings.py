@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,6 +16,7 @@ from pydantic_settings import (
 
 from collector.forward.target import ForwardTarget, check_names
 from collector.privacy.policy import PrivacyPolicy
+from schemas.api.alert import ADDRESS_PATTERN
 from server.errors import CommandError
 
 MIB = 1024 * 1024
@@ -128,6 +129,36 @@ class ServerSettings(BaseSettings):
             "JSON, or TOML tables."
         ),
     ] = {}
+    alert_interval_s: Annotated[
+        float,
+        Field(
+            ge=1, le=86_400, description="Experiments that alerts are about are looked at so often (docs/alerts.md)."
+        ),
+    ] = 60.0
+    public_url: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://[!-~]+$",
+            max_length=2_048,
+            description="Where people reach this server, `https://HOST`: for links in alerts.",
+        ),
+    ] = None
+    smtp_url: Annotated[
+        SecretStr | None,
+        Field(
+            description="The server that takes alerts as e-mails: `smtp://USER@HOST:587?starttls` or "
+            "`smtps://USER@HOST:465`."
+        ),
+    ] = None
+    smtp_password: Annotated[
+        SecretStr | None, Field(description="Its password; better in the environment than on a command line.")
+    ] = None
+    smtp_from: Annotated[
+        str | None, Field(pattern=ADDRESS_PATTERN, description="The address that e-mails come from.")
+    ] = None
+    smtp_ca_file: Annotated[
+        Path | None, Field(description="CAs of its certificate, PEM, if not those of the system.")
+    ] = None
     tls_cert: Annotated[
         Path | None,
         Field(description="Certificate chain, PEM: both ports speak TLS 1.2 or later; read again when it changes."),

@@ -1,9 +1,9 @@
 """``fallom-server sql``: one statement, a statement again and again, or a shell."""
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +19,9 @@ from server.sql_output import SqlFormat, print_answer
 from server.sql_progress import progress
 from server.sql_shell import Shell
 from server.sql_source import ServerSource, SqlSource
+from server.watching import watch
+from storage.engines.answer_limits import Answer
 from storage.engines.sandbox.request import Limits
-
-_CLEAR = "\x1b[2J\x1b[H"
 
 
 class Sql(BaseModel):
@@ -60,9 +60,9 @@ class Sql(BaseModel):
             if self.query is None:
                 self._shell(source, form)
             elif self.watch is None:
-                self._print(source, self.query, form)
+                _print(self._ask(source, self.query), form)
             else:
-                self._watch(source, self.query, form, self.watch)
+                watch(self.watch, partial(self._ask, source, self.query), partial(_print, form=form))
 
     @contextmanager
     def _source(self) -> Iterator[SqlSource]:
@@ -76,23 +76,17 @@ class Sql(BaseModel):
         with files(self.data_dir, self.project, limits, self.registry_url) as source:
             yield source
 
-    def _print(self, source: SqlSource, statement: str, form: SqlFormat) -> None:
+    def _ask(self, source: SqlSource, statement: str) -> Answer:
         with progress() as on_progress:
-            answer = source.ask(statement, on_progress)
-        print_answer(answer, form)
-        if answer.truncated:
-            warn(f"the answer was cut at {answer.rows.num_rows} rows")
-
-    def _watch(self, source: SqlSource, statement: str, form: SqlFormat, interval_s: float) -> None:
-        while True:
-            began_s = time.monotonic()
-            if sys.stdout.isatty():
-                sys.stdout.write(_CLEAR)
-            self._print(source, statement, form)
-            sys.stdout.flush()
-            time.sleep(max(0.0, interval_s - (time.monotonic() - began_s)))
+            return source.ask(statement, on_progress)
 
     def _shell(self, source: SqlSource, form: SqlFormat) -> None:
         if not sys.stdin.isatty():
             raise CommandError("query: a statement expected, got none, and no terminal to ask for one in")
         Shell(source, form).run()
+
+
+def _print(answer: Answer, form: SqlFormat) -> None:
+    print_answer(answer, form)
+    if answer.truncated:
+        warn(f"the answer was cut at {answer.rows.num_rows} rows")

@@ -1,4 +1,4 @@
-"""``GET /experiments`` and ``GET /experiments/{key}/results``."""
+"""``GET /experiments``, ``GET /experiments/{key}/results`` and ``/plot.svg``."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -6,11 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
+from starlette.requests import Request
 from starlette.responses import Response
 
 from analytics.api.answers import json_answer
 from analytics.api.project import project
 from analytics.api.registry_requests import registry_errors
+from analytics.api.results_formats import DESCRIBED, DESCRIBED_PICTURE, formed
 from analytics.api.results_options import asked, chosen, with_metrics
 from analytics.api.segment_places import SegmentPlaces
 from analytics.experiments.kept_results import KeptResults
@@ -38,9 +40,19 @@ def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshot
         return json_answer({"experiments": found})
 
     @routes.get(
-        "/experiments/{key:path}/results", summary="Which variant is faster, cheaper, fails less, scores better"
+        "/experiments/{key:path}/plot.svg",
+        responses=DESCRIBED_PICTURE,
+        response_class=Response,
+        summary="The lift of each metric with its interval, as a picture",
+    )
+    @routes.get(
+        "/experiments/{key:path}/results",
+        responses=DESCRIBED,
+        response_class=Response,
+        summary="Which variant is faster, cheaper, fails less, scores better",
     )
     def results(
+        request: Request,
         key: str,
         caller: Annotated[str, Depends(project)],
         version: Annotated[int | None, Query(ge=1, description="A config version; the latest if absent.")] = None,
@@ -64,6 +76,6 @@ def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshot
         if segment is not None:
             section = in_segments.segments(caller, experiment, settings, segment, before=subject.before)
             answer["segments"] = with_metrics(section, answer["metrics"])
-        return json_answer(answer)
+        return formed(request, answer)
 
     return routes

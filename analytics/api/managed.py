@@ -17,6 +17,7 @@ PATHS: Mapping[Kind, str] = {
     "prompt_ab_test": "prompt-tests",
     "price": "prices",
     "experiment": "experiments",
+    "alert": "alerts",
 }
 """Under which path a kind is."""
 

@@ -107,17 +107,13 @@ class Measures(SessionMeasures):
         self.experiment = experiment
         session.add("cohort", cohort.to_table())
         session.keep("config_totals", *self.of_experiment("config_totals"))
-        keep_fallbacks(session, experiment)
-        session.keep("successes", sql.load("successes"), {**self.metrics_of_experiment, "name": success})
+        keep_session_totals(session, experiment, success)
         self._success_is_declared = success is not None
-        self.session = session
-        self.keep_totals("session_totals", "cohort")
         super().__init__(session, len(experiment.arms), len(experiment.epochs))
 
     def keep_totals(self, name: str, sessions: str) -> None:
         """Keep the sums of each session's calls under a name; ``sessions`` is a table like ``cohort``."""
-        statement = sql.load("session_totals").format(sessions=sessions)
-        self.session.keep(name, statement, {"success_is_declared": self._success_is_declared})
+        self.session.keep(name, *totals_of(sessions, success_is_declared=self._success_is_declared))
 
     def keep_calls(self) -> None:
         """Keep the sessions' calls under the experiment as ``calls``."""
@@ -134,12 +130,34 @@ class Measures(SessionMeasures):
 
     @property
     def metrics_of_experiment(self) -> dict[str, object]:
-        """Return the parameter that tells whose custom metrics count: of a prompt test, those of any config."""
-        return {"config_key": self.experiment.key if self.experiment.column == "config_key" else None}
+        """Return the parameter that tells whose custom metrics count."""
+        return metrics_of(self.experiment)
 
     def of_experiment(self, name: str) -> tuple[str, dict[str, object]]:
         """Return a statement over the rows of the experiment, with its parameters."""
-        return sql.load(name).format(column=self.experiment.column), {"key": self.experiment.key}
+        return rows_of(self.experiment, name)
+
+
+def rows_of(experiment: Experiment, name: str) -> tuple[str, dict[str, object]]:
+    """Return a statement over the rows of the experiment, with its parameters."""
+    return sql.load(name).format(column=experiment.column), {"key": experiment.key}
+
+
+def metrics_of(experiment: Experiment) -> dict[str, object]:
+    """Return the parameter that tells whose custom metrics count: of a prompt test, those of any config."""
+    return {"config_key": experiment.key if experiment.column == "config_key" else None}
+
+
+def keep_session_totals(session: QuerySession, experiment: Experiment, success: str | None) -> None:
+    """Keep ``session_totals`` of the sessions of ``cohort`` that have an arm: after ``config_totals`` is kept."""
+    keep_fallbacks(session, experiment)
+    session.keep("successes", sql.load("successes"), {**metrics_of(experiment), "name": success})
+    session.keep("session_totals", *totals_of("cohort", success_is_declared=success is not None))
+
+
+def totals_of(sessions: str, *, success_is_declared: bool) -> tuple[str, dict[str, object]]:
+    """Return the statement of the sums of each session's calls, ``sessions`` a table like ``cohort``."""
+    return sql.load("session_totals").format(sessions=sessions), {"success_is_declared": success_is_declared}
 
 
 def capped(metric: RatioMetric, cap: float) -> RatioMetric:

@@ -11,11 +11,13 @@ from analytics.experiments.beside import dependent_tests
 from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.covariates import Covariates
 from analytics.experiments.entries import Entries
+from analytics.experiments.figure_sql import FigureSql
 from analytics.experiments.health import Health, health_of
 from analytics.experiments.health.traffic import read_traffic
 from analytics.experiments.measures import Measures
 from analytics.experiments.recommendation import recommend
 from analytics.experiments.settings import Settings, declared_section, settings_section
+from analytics.experiments.statistics import arm_weights
 from analytics.experiments.traffic import traffic_of
 from analytics.experiments.verdicts import Pasts, Verdicts
 from storage.engines.config_rows import ConfigRows
@@ -52,6 +54,9 @@ def results(
         traffic_now = traffic_of(cohort, calls)
         verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_now, past=past, at=at)
         entries = Entries(measures, keys, calls, verdicts, covariates=Covariates(measures)).all()
+        statements = FigureSql(experiment, settings, arm_weights(measures.by_epoch, control))
+        # Of a past moment there is no table to ask.
+        entries = [{**entry, "sql": statements.of(entry) if before is None else None} for entry in entries]
         warnings = [
             *_control_warnings(settings, keys),
             *_response_warnings(entries),

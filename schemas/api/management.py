@@ -58,6 +58,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "start": "2026-11-23T00:00:00Z",
         "planned_end": "2026-12-07T00:00:00Z",
     },
+    "alert": {
+        "key": "on-call",
+        "experiments": ["cheaper-support"],
+        "on": ["guardrail", "srm", "error_jump", "finished"],
+        "webhook": {"url": "https://hooks.example.com/fallom", "secret": "********"},
+        "email": {"to": ["ann@example.com"]},
+    },
 }
 """A body of each kind."""
 

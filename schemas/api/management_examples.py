@@ -15,6 +15,7 @@ _DIFFERENCE = {
     "prompt_ab_test": {"path": "variants[0].weight", "change": "changed", "before": 90, "after": 50},
     "price": {"path": "usd_per_million.output", "change": "changed", "before": 0.8, "after": 0.6},
     "experiment": {"path": "metrics[1].margin", "change": "changed", "before": 0.1, "after": 0.05},
+    "alert": {"path": "on[3]", "change": "removed", "before": "finished"},
 }
 
 

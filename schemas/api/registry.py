@@ -1,4 +1,4 @@
-"""The registry's document: configs, prompts, prompt tests, prices, experiments; as files and ``POST /apply`` have it.
+"""The registry's document: configs, prompts, prompt tests, prices, experiments, alerts: in files, in ``POST /apply``.
 
 The models hold what a client is served, under its wire names, and refuse what a client would trip over: an unknown
 key, a value of another type (never coerced in silence), a weight that is no share, an index beyond the variants.
@@ -11,6 +11,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from schemas.api.alert import ALERTS_MAX, Alert
 from schemas.api.config import Config
 from schemas.api.experiment import Experiment
 from schemas.api.price import Price
@@ -30,6 +31,7 @@ class RegistryDocument(Part):
     prompt_ab_tests: list[PromptTest] = Field(default=[], max_length=RESOURCES_MAX)
     prices: list[Price] = Field(default=[], max_length=PRICES_MAX)
     experiments: list[Experiment] = Field(default=[], max_length=RESOURCES_MAX)
+    alerts: list[Alert] = Field(default=[], max_length=ALERTS_MAX)
 
     @model_validator(mode="after")
     def _keys_are_unique(self) -> Self:
@@ -39,6 +41,7 @@ class RegistryDocument(Part):
             "prompt_ab_tests": self.prompt_ab_tests,
             "prices": self.prices,
             "experiments": self.experiments,
+            "alerts": self.alerts,
         }
         problems = [
             Problem(f"{name}[{index}].key", f"duplicate key {key!r}, first in {name}[{first}]")

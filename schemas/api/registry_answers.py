@@ -52,7 +52,7 @@ class PromptTestsAnswer(BaseModel):
 class AppliedChange(BaseModel):
     """What ``POST /apply`` did with one resource of the document."""
 
-    kind: Literal["config", "prompt", "prompt_ab_test", "price", "experiment"]
+    kind: Literal["config", "prompt", "prompt_ab_test", "price", "experiment", "alert"]
     key: str
     version: Version
     action: Literal["created", "updated", "unchanged"]

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from schemas.api.alert import Alert
 from schemas.api.config import Config
 from schemas.api.experiment import Experiment
 from schemas.api.price import Price
@@ -17,13 +18,14 @@ from storage.registry.errors import DocumentError
 from storage.registry.percentages import served_variants
 from storage.registry.resources import Kind
 
-AnyResource = Config | Prompt | PromptTest | Price | Experiment
+AnyResource = Config | Prompt | PromptTest | Price | Experiment | Alert
 MODELS: Mapping[Kind, type[AnyResource]] = {
     "config": Config,
     "prompt": Prompt,
     "prompt_ab_test": PromptTest,
     "price": Price,
     "experiment": Experiment,
+    "alert": Alert,
 }
 LISTS: Mapping[Kind, str] = {
     "config": "configs",
@@ -31,6 +33,7 @@ LISTS: Mapping[Kind, str] = {
     "prompt_ab_test": "prompt_ab_tests",
     "price": "prices",
     "experiment": "experiments",
+    "alert": "alerts",
 }
 """The list of a document in which a kind stands."""
 

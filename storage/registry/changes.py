@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import orjson
 from sqlalchemy import Connection
 
+from schemas.api.alert import ALERTS_MAX, Alert
 from schemas.api.experiment import Experiment
 from schemas.api.problems import Problem
 from schemas.api.prompt import Prompt, PromptTest
 from schemas.api.registry import PRICES_MAX, RESOURCES_MAX, RegistryDocument
-from storage.registry import experiments, versions
+from storage.registry import alerts, experiments, versions
 from storage.registry.advice import variable_warnings, warnings
 from storage.registry.bodies import LISTS, AnyResource, resource_of, stored
-from storage.registry.differences import differences
 from storage.registry.errors import DocumentError, ResourceArchivedError
-from storage.registry.reserved_keys import ACTIONS, EXPERIMENT_ACTIONS, reserved_part
+from storage.registry.reserved_keys import ACTIONS, ALERT_ACTIONS, EXPERIMENT_ACTIONS, reserved_part
 from storage.registry.resources import Authorship, Change, Kind
 
 Place = tuple[str, PromptTest]
@@ -35,6 +35,8 @@ def entries(document: RegistryDocument) -> Iterator[tuple[Kind, str, AnyResource
         yield "price", f"prices[{index}]", price
     for index, experiment in enumerate(document.experiments):
         yield "experiment", f"experiments[{index}]", experiment
+    for index, alert in enumerate(document.alerts):
+        yield "alert", f"alerts[{index}]", alert
 
 
 def apply(connection: Connection, project: str, document: RegistryDocument, by: Authorship) -> list[Change]:
@@ -78,6 +80,9 @@ def make_latest(
         resource, advice = experiments.next_version(
             connection, project, resource, before, is_restored=restored_from is not None
         )
+    if isinstance(resource, Alert):
+        resource = alerts.with_known_secret(resource, before)
+        advice = tuple(alerts.unknown_experiments(connection, project, resource))
     text = stored(resource)
     # As text: another order of the variants is another body.
     if before is not None and orjson.dumps(before.body).decode() == text:
@@ -93,16 +98,22 @@ def make_latest(
         version,
         "created" if before is None else "updated",
         (*_warnings(connection, project, resource, version), *advice),
-        differences({} if before is None else before.body, orjson.loads(text)),
+        alerts.shown_differences(kind, {} if before is None else before.body, orjson.loads(text)),
     )
 
 
+_RESERVED: Mapping[Kind, frozenset[str]] = {"experiment": EXPERIMENT_ACTIONS, "alert": ALERT_ACTIONS}
+
+
 def _refuse_reserved_key(kind: Kind, key: str) -> None:
-    part = reserved_part(key, EXPERIMENT_ACTIONS if kind == "experiment" else ACTIONS)
+    part = reserved_part(key, _RESERVED.get(kind, ACTIONS))
     if part is not None:
         lead = key.removesuffix(f"/{part}")
         message = f"must not end in /{part}: under /api/ that is the {part} of {kind} {lead!r}; got {key!r}"
         raise DocumentError([Problem("key", message)])
+
+
+_COUNTS_MAX: Mapping[Kind, int] = {"price": PRICES_MAX, "alert": ALERTS_MAX}
 
 
 def room_problems(connection: Connection, project: str) -> list[Problem]:
@@ -110,7 +121,7 @@ def room_problems(connection: Connection, project: str) -> list[Problem]:
     return [
         Problem(LISTS[kind], f"there may be at most {count_max} of them, archived ones too, got {count}")
         for kind, count in versions.counts(connection, project).items()
-        if count > (count_max := PRICES_MAX if kind == "price" else RESOURCES_MAX)
+        if count > (count_max := _COUNTS_MAX.get(kind, RESOURCES_MAX))
     ]
 
 

@@ -12,13 +12,15 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from schemas.api.alert import Alert
 from schemas.api.experiment import Experiment
 from schemas.api.problems import Problem
 from schemas.api.prompt import PromptTest
 from schemas.api.registry import RegistryDocument
 from storage.registry import changes, drafts, experiments, versions
+from storage.registry.alerts import shown_body, shown_differences, shown_draft, shown_version, with_known_secret
 from storage.registry.bodies import LISTS, AnyResource, resource_of, stored
-from storage.registry.differences import Difference, differences
+from storage.registry.differences import Difference
 from storage.registry.errors import (
     DocumentError,
     ResourceInUseError,
@@ -42,7 +44,7 @@ DRAFTS_MAX = 10_000
 
 
 class Management:
-    """The resources of one kind in a registry. Raises RegistryError (see storage/registry/errors.py)."""
+    """The resources of one kind in a registry, secrets masked. Raises RegistryError (storage/registry/errors.py)."""
 
     def __init__(self, registry: Registry, kind: Kind) -> None:
         self.kind = kind
@@ -55,7 +57,7 @@ class Management:
             events = versions.last_events(connection, project, self.kind)
             with_draft = drafts.keys(connection, project, self.kind)
             return [
-                _resource(latest, events.get(latest.key), has_draft=latest.key in with_draft)
+                self._shown(_resource(latest, events.get(latest.key), has_draft=latest.key in with_draft))
                 for latest in versions.all_latest(connection, project, self.kind)
                 if versions.is_archived(events.get(latest.key)) == archived
             ]
@@ -64,7 +66,7 @@ class Management:
 
     def get(self, project: str, key: str) -> Resource:
         """Return one resource, also one that is archived. Raises ResourceNotFoundError."""
-        return self._registry.read(lambda connection: self._known(connection, project, key))
+        return self._shown(self._registry.read(lambda connection: self._known(connection, project, key)))
 
     def put(
         self,
@@ -108,7 +110,8 @@ class Management:
 
         def work(connection: Connection) -> Sequence[Version]:
             self._known(connection, project, key)
-            return versions.history(connection, project, self.kind, key)
+            found = versions.history(connection, project, self.kind, key)
+            return [shown_version(self.kind, version) for version in found]
 
         return self._registry.read(work)
 
@@ -118,7 +121,8 @@ class Management:
         def work(connection: Connection) -> tuple[Version, tuple[Difference, ...]]:
             found = self._at(connection, project, key, version)
             before = versions.at(connection, project, self.kind, key, version - 1)
-            return found, differences({} if before is None else before.body, found.body)
+            differences = shown_differences(self.kind, {} if before is None else before.body, found.body)
+            return shown_version(self.kind, found), differences
 
         return self._registry.read(work)
 
@@ -127,7 +131,8 @@ class Management:
 
         def work(connection: Connection) -> tuple[Difference, ...]:
             before = self._at(connection, project, key, from_version)
-            return differences(before.body, self._at(connection, project, key, to_version).body)
+            after = self._at(connection, project, key, to_version)
+            return shown_differences(self.kind, before.body, after.body)
 
         return self._registry.read(work)
 
@@ -152,10 +157,10 @@ class Management:
         def work(connection: Connection) -> Resource:
             known = self._expected(connection, project, key, expected)
             if known.archived_at is not None:
-                return known
+                return self._shown(known)
             self._refuse_use(connection, project, key)
             versions.add_event(connection, project, self.kind, key, "archived", by)
-            return self._known(connection, project, key)
+            return self._shown(self._known(connection, project, key))
 
         return self._registry.change(work)
 
@@ -165,7 +170,7 @@ class Management:
         def work(connection: Connection) -> Resource:
             known = self._expected(connection, project, key, expected)
             if known.archived_at is None:
-                return known
+                return self._shown(known)
             resource = resource_of(self.kind, key, known.latest.body)
             self._check_prompts(connection, project, resource)
             if isinstance(resource, Experiment) and resource.ended_at is None:
@@ -173,7 +178,7 @@ class Management:
                 if problems:
                     raise DocumentError(problems)
             versions.add_event(connection, project, self.kind, key, "restored", by)
-            return self._known(connection, project, key)
+            return self._shown(self._known(connection, project, key))
 
         return self._registry.change(work)
 
@@ -183,7 +188,8 @@ class Management:
         def work(connection: Connection) -> tuple[Draft, tuple[Difference, ...]]:
             draft = self._draft(connection, project, key)
             latest = versions.latest(connection, project, self.kind, key)
-            return draft, differences({} if latest is None else latest.body, draft.body)
+            differences = shown_differences(self.kind, {} if latest is None else latest.body, draft.body)
+            return shown_draft(self.kind, draft), differences
 
         return self._registry.read(work)
 
@@ -204,15 +210,17 @@ class Management:
             latest = versions.latest(connection, project, self.kind, key)
             if before is None and drafts.count(connection, project) >= DRAFTS_MAX:
                 raise DocumentError([Problem("", f"there are {DRAFTS_MAX} drafts, the limit: publish or delete some")])
-            return drafts.put(
+            known = with_known_secret(resource, before, latest) if isinstance(resource, Alert) else resource
+            draft = drafts.put(
                 connection,
                 project,
                 self.kind,
                 key,
-                body=stored(resource),
+                body=stored(known),
                 based_on=0 if latest is None else latest.version,
                 by=by,
             )
+            return shown_draft(self.kind, draft)
 
         return self._registry.change(work)
 
@@ -298,6 +306,9 @@ class Management:
         expected.check(self._named(key), known.tag)
         return known
 
+    def _shown(self, resource: Resource) -> Resource:
+        return replace(resource, latest=shown_version(self.kind, resource.latest))
+
     def _known(self, connection: Connection, project: str, key: str) -> Resource:
         latest = versions.latest(connection, project, self.kind, key)
         if latest is None:
@@ -334,7 +345,7 @@ def export(registry: Registry, project: str) -> RegistryDocument:
         for kind, name in LISTS.items():
             events = versions.last_events(connection, project, kind)
             lists[name] = [
-                {"key": latest.key, **latest.body}
+                {"key": latest.key, **shown_body(kind, latest.body)}
                 for latest in versions.all_latest(connection, project, kind)
                 if not versions.is_archived(events.get(latest.key))
             ]

@@ -1,4 +1,4 @@
-"""The registry of configs, prompts, prompt tests, prices and experiments: written in transactions, served from memory.
+"""The registry of configs, prompts, prices, experiments, alerts …: written in transactions, served from memory.
 
 Every change makes a new version; a version never changes. Readers see a snapshot that is at most half a second old
 (another process may have written) and that holds this process's own changes at once. Once ``follow`` was called a
@@ -202,6 +202,15 @@ class Registry:
         known = self._current().project(project)
         latest = known.get("experiment", key)
         return None if latest is None or ("experiment", key) in known.archived else latest.wire()
+
+    def alerts(self, project: str) -> list[dict[str, Any]]:
+        """Return the latest version of every alert, by key, from memory, with its secret: not to be shown."""
+        return self._current().project(project).listed("alert")
+
+    def projects_with(self, kind: Kind) -> list[str]:
+        """Return the projects that have a resource of a kind in use, from memory."""
+        known = self._current().projects
+        return [name for name, resources in known.items() if any(True for _ in resources.all(kind))]
 
     def prices(self, project: str) -> tuple[Served, ...]:
         """Return the project's own prices, from memory: always the same tuple while nothing of the project changes."""

@@ -7,6 +7,7 @@ ACTIONS = frozenset(
 )
 """The last part of those paths; behind ``versions`` stands a number."""
 EXPERIMENT_ACTIONS = ACTIONS | {"end"}
+ALERT_ACTIONS = ACTIONS | {"test"}
 
 
 def reserved_part(key: str, actions: frozenset[str] = ACTIONS) -> str | None:

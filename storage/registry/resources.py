@@ -9,7 +9,7 @@ from typing import Any, Literal
 from storage.registry.differences import Difference
 from storage.registry.errors import StaleError
 
-Kind = Literal["config", "prompt", "prompt_ab_test", "price", "experiment"]
+Kind = Literal["config", "prompt", "prompt_ab_test", "price", "experiment", "alert"]
 Action = Literal["created", "updated", "unchanged"]
 LOCAL = "local"
 """The author of what was done without an API key: by a command on the data directory, or while there is none."""

@@ -61,8 +61,8 @@ resource_versions = Table(
     Column("restored_from", Integer, nullable=True),
     UniqueConstraint("project", "kind", "key", "version", name="uq_resource_versions_project_kind_key_version"),
 )
-"""``kind`` is ``config``, ``prompt``, ``prompt_ab_test``, ``price`` or ``experiment``; ``body`` is its JSON without
-key and version.
+"""``kind`` is ``config``, ``prompt``, ``prompt_ab_test``, ``price``, ``experiment`` or ``alert``; ``body`` is its JSON
+without key and version.
 
 ``restored_from`` is the older version whose body a roll-back made this one of.
 """

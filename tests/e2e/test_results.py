@@ -221,6 +221,26 @@ def test_every_figure_is_that_of_numpy(results_server: ServerProcess, known: lis
     ]
 
 
+def test_the_statement_of_every_figure_gives_it(results_server: ServerProcess, known: list[list[Session]]) -> None:
+    entries = strict_results(results_server, KEY)["metrics"]
+
+    told = [entry for entry in entries if entry["sql"] is not None]
+    assert {entry["name"] for entry in entries} - {entry["name"] for entry in told} == {"fallback_rate"}
+    # In one question, each as it is: a process a statement would take its time.
+    parts = [f"SELECT {place} AS place, * FROM ({entry['sql']})" for place, entry in enumerate(told)]
+    with http_client(results_server.url) as client:
+        together, alone = (
+            client.post("/sql", json={"query": query}).json()["rows"]
+            for query in (" UNION ALL ".join(parts), told[0]["sql"])
+        )
+    found = {(place, key): estimate for place, key, estimate in together}
+    for place, entry in enumerate(told):
+        for arm in entry["variants"]:
+            wanted = pytest.approx(arm["estimate"], rel=1e-9, abs=1e-12)
+            assert found[place, arm["key"]] == wanted, (entry["name"], entry["statistic"])
+    assert dict(alone) == {arm["key"]: pytest.approx(arm["estimate"]) for arm in told[0]["variants"]}
+
+
 def test_sessions_that_chance_did_not_place_are_left_out_and_counted(
     results_server: ServerProcess, known: list[list[Session]]
 ) -> None:
@@ -533,9 +553,18 @@ def test_sql_s_sessions_of_an_experiment_add_up_to_its_results(
     counts = {row["label"]: row["n"] for row in results_server.sql(labels)}
     assert counts.pop("randomised") == sum(arm["sessions"] for arm in answer["variants"])
     excluded = answer["health"]["excluded"]
-    # Those without an exposure have none that a row could be of.
-    assert counts == {label: n for label, n in excluded.items() if n and label != "missing_exposure"}
-    assert len(counts) >= 3
+    assert counts == {label: n for label, n in excluded.items() if n}
+    assert counts["missing_exposure"] == 4
+    unexposed = results_server.sql(
+        "SELECT session_id, variant_index, is_counted, exposed_at, calls FROM experiment_sessions "
+        f"WHERE config_key = '{KEY}' AND label = 'missing_exposure'"
+    )
+    # The hash tells where each would have been.
+    assert [row["variant_index"] for row in unexposed] == [
+        arm_of_hash(row["session_id"], (50, 50)) for row in unexposed
+    ]
+    assert {(row["is_counted"], row["exposed_at"]) for row in unexposed} == {(False, None)}
+    assert all(row["calls"] for row in unexposed)
 
 
 def assert_figures(answer: dict[str, Any], arms: Sequence[Sequence[Session]], keys: Sequence[str]) -> None:

@@ -169,7 +169,7 @@ def test_a_wrong_command_line_is_named(
     [
         ("configs: [\n", "line 2, column 1: is not valid YAML"),
         ("configs:\n\t- key: a", "line 2, column 1: is not valid YAML"),
-        ("", "is empty: a mapping with configs, prompts, prompt_ab_tests, prices, experiments expected"),
+        ("", "is empty: a mapping with configs, prompts, prompt_ab_tests, prices, experiments, alerts expected"),
         ("configs: 5", "configs: must be a list, got 5"),
         ("experimentz: []", "experimentz: unknown key"),
         ("configs: [{key: a, variants: [{model: m, weight: half}]}]", "configs[0].variants[0].weight: "),

@@ -1,15 +1,15 @@
--- One row a config and session that was exposed to it, as `GET /experiments/{key}/results` judges it at the config's latest
--- version: those of `is_counted` are what its numbers are made of. A metric a call is the quotient of two sums of sums:
--- `sum(latency_ms_sum) / sum(latency_count)`, a metric a session `avg(calls)`.
+-- One row a config and session with an exposure to it or calls under it, as `GET /experiments/{key}/results` judges it at
+-- the config's latest version: those of `is_counted` are what its numbers are made of. A metric a call is the quotient of
+-- two sums of sums: `sum(latency_ms_sum) / sum(latency_count)`, a metric a session `avg(calls)`.
 --
 -- project: The project.
 -- config_key: The config (the experiment).
 -- config_version: The version of the config that its variants are of: the latest.
 -- session_id: The session.
--- exposed_at: Its first exposure.
--- label: Why it counts or not: randomised, model_mismatch, targeted, forced, fallback, stale_version, crossover, …
+-- exposed_at: Its first exposure; NULL where it has none.
+-- label: Why it counts or not: randomised, model_mismatch, targeted, forced, fallback, stale_version, crossover, missing_exposure, …
 -- is_counted: Whether it is in the results: whether chance put it into its arm.
--- variant: The key of the variant that it was given; NULL where that is none of the latest version's, or several.
+-- variant: The variant's key: given, or without an exposure the hash's; NULL where it is none of the latest's, or several.
 -- variant_index: The place of that variant in the config.
 -- epoch: The weight epoch that it is of, counted from 1: figures of several are not to be pooled.
 -- calls: Its calls to a model under this config.
@@ -22,6 +22,11 @@
 -- input_tokens: Σ of input tokens.
 -- output_tokens: Σ of output tokens.
 -- total_tokens: Σ of total tokens.
+-- uncached_input_tokens: Σ of input tokens neither read from nor written to a cache.
+-- cache_read_tokens: Σ of input tokens that were read from a cache.
+-- cache_write_tokens: Σ of input tokens that were written to a cache.
+-- visible_output_tokens: Σ of output tokens that are no reasoning.
+-- reasoning_tokens: Σ of output tokens spent on reasoning.
 -- cost_count: Calls with a known cost.
 -- cost_sum: Σ of it, USD.
 -- is_cost_known: Whether the cost of all its successful calls is known: `avg(cost_sum) FILTER (is_cost_known)`.
@@ -48,6 +53,11 @@ SELECT
     coalesce(sums.input_tokens, 0) AS input_tokens,
     coalesce(sums.output_tokens, 0) AS output_tokens,
     coalesce(sums.total_tokens, 0) AS total_tokens,
+    coalesce(sums.uncached_input_tokens, 0) AS uncached_input_tokens,
+    coalesce(sums.cache_read_tokens, 0) AS cache_read_tokens,
+    coalesce(sums.cache_write_tokens, 0) AS cache_write_tokens,
+    coalesce(sums.visible_output_tokens, 0) AS visible_output_tokens,
+    coalesce(sums.reasoning_tokens, 0) AS reasoning_tokens,
     coalesce(sums.cost_count, 0) AS cost_count,
     coalesce(sums.cost_sum, 0) AS cost_sum,
     coalesce(sums.unpriced_count, 0) = 0 AS is_cost_known,
@@ -68,6 +78,11 @@ LEFT JOIN (
         sum(input_tokens)::BIGINT AS input_tokens,
         sum(output_tokens)::BIGINT AS output_tokens,
         sum(total_tokens)::BIGINT AS total_tokens,
+        sum(uncached_input_tokens)::BIGINT AS uncached_input_tokens,
+        sum(cache_read_tokens)::BIGINT AS cache_read_tokens,
+        sum(cache_write_tokens)::BIGINT AS cache_write_tokens,
+        sum(visible_output_tokens)::BIGINT AS visible_output_tokens,
+        sum(reasoning_tokens)::BIGINT AS reasoning_tokens,
         sum(cost_count)::BIGINT AS cost_count,
         fsum(cost_sum) AS cost_sum,
         sum(unpriced_count)::BIGINT AS unpriced_count,

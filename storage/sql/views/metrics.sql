@@ -36,7 +36,13 @@ FROM (
                 'event_time': event_time,
                 'received_at': received_at
             },
-            event_time
+            -- Of several of the same moment the greatest, as in results: the order in which they came says nothing.
+            {
+                'at': event_time,
+                'value_type': value_type,
+                'value_double': value_double,
+                'value_string': value_string
+            }
         ) AS latest,
         count(*) AS values_sent
     FROM metric_values

@@ -98,7 +98,7 @@ def test_arms_that_go_together_in_shared_sessions_are_told(parts: Parts) -> None
     assert found["same"]["sessions"] == 2 * SESSIONS_MIN
     assert found["same"]["association"] == pytest.approx(1.0)
     assert 0.3 < found["shifted"]["association"] < 0.8
-    health = results(parts.engine, "p", made, only=frozenset())["health"]
+    health = results(parts.engine, "p", made)["health"]
     assert [each["key"] for each in health["dependent_tests"]] == ["same", "shifted"]
     assert [each["code"] for each in health["warnings"]].count("dependent_tests") == 2
 

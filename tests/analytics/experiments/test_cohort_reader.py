@@ -154,7 +154,7 @@ def test_the_latest_value_by_its_own_time_counts(world: World) -> None:
     world.commit()
     world.send(measured(session, 2, NOON + timedelta(hours=1)))
 
-    answer = results(world.parts.engine, "p", experiment(), only=frozenset({"score"}))
+    answer = results(world.parts.engine, "p", experiment())
 
     assert next(metric["variants"][0]["estimate"] for metric in answer["metrics"] if metric["name"] == "score") == 5
 
@@ -180,7 +180,7 @@ def test_calls_to_another_model_are_noticed_and_count(
     world.send(exposed(session, 0), *(called(n, session, m, status_code=s) for n, (m, s) in enumerate(calls)))  # type: ignore[arg-type] # None is no model
 
     assert world.labels(experiment()) == {session: (label, 0)}
-    answer = results(world.parts.engine, "p", experiment(), only=frozenset())
+    answer = results(world.parts.engine, "p", experiment())
     assert [arm["sessions"] for arm in answer["variants"]] == [1, 0]
     assert answer["health"]["model_mismatches"]["count"] == int(label == "model_mismatch")
 

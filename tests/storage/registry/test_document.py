@@ -17,11 +17,12 @@ from storage.registry.errors import PROBLEM_LINES_MAX, DocumentError
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
+LISTS = "configs, prompts, prompt_ab_tests, prices, experiments, alerts"
 REFUSED = {
-    "": "is empty: a mapping with configs, prompts, prompt_ab_tests, prices, experiments expected",
-    "# only a comment\n": "is empty: a mapping with configs, prompts, prompt_ab_tests, prices, experiments expected",
-    "- a": "must be a mapping with configs, prompts, prompt_ab_tests, prices, experiments, got a list of 1 item",
-    "hello": "must be a mapping with configs, prompts, prompt_ab_tests, prices, experiments, got 'hello'",
+    "": f"is empty: a mapping with {LISTS} expected",
+    "# only a comment\n": f"is empty: a mapping with {LISTS} expected",
+    "- a": f"must be a mapping with {LISTS}, got a list of 1 item",
+    "hello": f"must be a mapping with {LISTS}, got 'hello'",
     "configs:": "configs: must be a list, got null",
     "configs: [a]": "configs[0]: must be a mapping, got 'a'",
     "configs:\n- key: a\n  key: b": "configs[0].key: duplicate key in its mapping (line 3)",
@@ -126,10 +127,16 @@ def test_any_bytes_are_a_document_or_a_document_error(text: bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (b"", "body is empty: a JSON object with configs, prompts, prompt_ab_tests, prices, experiments expected"),
+        (
+            b"",
+            f"body is empty: a JSON object with {LISTS} expected",
+        ),
         (b"{", "body is not valid JSON: Expecting property name enclosed in double quotes at line 1, column 2"),
         (b'{"configs": [], "configs": []}', "duplicate key 'configs' in one object"),
-        (b"[]", "must be a mapping with configs, prompts, prompt_ab_tests, prices, experiments, got an empty list"),
+        (
+            b"[]",
+            f"must be a mapping with {LISTS}, got an empty list",
+        ),
         (
             b'{"configs": [{"key": "k", "variants": [{"model": "m", "weight": NaN}]}]}',
             "configs[0].variants[0].weight: must be a finite number, got nan",

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from registry_documents import config
 from sqlalchemy import Engine, create_engine, insert, inspect, text
 
+from storage.alerts import tables as alert_tables  # noqa: F401 - part of the metadata
 from storage.datasets.datasets import Datasets
 from storage.datasets.tables import dataset_entries, dataset_versions
 from storage.registry import migrations

@@ -1,0 +1,153 @@
+"""The SELECT that gives a figure: it runs on ``POST /sql`` as it is, and answers the estimate of each variant.
+
+It is over the views ``experiment_sessions``, ``llm_calls`` and ``metrics``, which judge sessions by the config's latest
+version. What these can't tell has none: prompt tests, arms of other versions, fallbacks; over several weight epochs
+also quantiles and custom metrics.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analytics.experiments.arms import Experiment
+from analytics.experiments.epochs import arms_rule
+from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
+from analytics.experiments.settings import Settings
+from storage.engines.table_view import quoted
+
+_WORD = re.compile(r"\w+")
+# Columns of session_totals that the view has under another name, or as what they are made of.
+_DERIVED = {
+    "tokens_known": "(tokens_count >= calls - errors)::DOUBLE",
+    "cost_known": "is_cost_known::DOUBLE",
+    "known_cost_sum": "CASE WHEN is_cost_known THEN cost_sum ELSE 0 END",
+}
+_CALLS = {"latency_ms": "duration_ms", "time_to_first_token_ms": "time_to_first_token_ms"}
+_NOT_TOLD = "has_fallback"
+_TOTALS = "SELECT {columns} FROM experiment_sessions WHERE {counted}"
+_SUCCESSES = """session_id IN (
+    SELECT session_id FROM metrics WHERE config_key = {key} AND name = {name} AND value_double > 0
+)"""
+_RATIO = """SELECT variant, CASE WHEN sum({observed}) > 0 THEN fsum({x}) / nullif(sum({n}), 0) END AS estimate
+FROM ({totals})
+GROUP BY variant
+ORDER BY variant"""
+_RATIO_OF_EPOCHS = """SELECT
+    variant,
+    CASE WHEN sum(observed) > 0 THEN sum(weight * x) / nullif(sum(weight * n), 0) END AS estimate
+FROM (
+    SELECT variant, epoch, fsum({x}) / count(*) AS x, sum({n}) / count(*) AS n, sum({observed}) AS observed
+    FROM ({totals})
+    GROUP BY variant, epoch
+)
+JOIN (VALUES {weights}) AS weights(variant, epoch, weight) USING (variant, epoch)
+GROUP BY variant
+ORDER BY variant"""
+_QUANTILE = """SELECT variant, quantile_disc({column}, {probability!r}) AS estimate
+FROM llm_calls
+JOIN experiment_sessions USING (config_key, session_id)
+WHERE {counted}
+GROUP BY variant
+ORDER BY variant"""
+_CUSTOM = """SELECT variant, fsum({value}) / count(*) AS estimate
+FROM experiment_sessions
+{join} (SELECT * FROM metrics WHERE name = {name} AND {known}) AS given USING (config_key, session_id)
+WHERE {counted}
+GROUP BY variant
+ORDER BY variant"""
+_RATIOS = {
+    (metric.name, metric.statistic, metric.estimand): metric for metric in METRICS if isinstance(metric, RatioMetric)
+}
+_QUANTILES = {metric.name: metric for metric in METRICS if isinstance(metric, QuantileMetric)}
+
+
+class FigureSql:
+    """Writes the statements of one experiment's figures. ``weights`` are those of the epochs, by arm."""
+
+    def __init__(self, experiment: Experiment, settings: Settings, weights: Sequence[Sequence[float]]) -> None:
+        self._experiment = experiment
+        self._settings = settings
+        self._weights = weights
+        self._is_told = experiment.column == "config_key" and (
+            arms_rule(experiment.epochs[-1]) == arms_rule(experiment.timeline[-1])
+        )
+
+    def of(self, entry: Mapping[str, Any]) -> str | None:
+        """Return the statement of an entry's estimates; None where the views can't tell them."""
+        if not self._is_told:
+            return None
+        if entry.get("custom"):
+            return None if len(self._weights[0]) > 1 else self._custom(entry)
+        if entry["statistic"].startswith("p") and entry["statistic"] != "proportion":
+            return None if len(self._weights[0]) > 1 else self._quantile(entry)
+        is_capped = entry["statistic"] == "capped_mean"
+        metric = _RATIOS[entry["name"], "mean" if is_capped else entry["statistic"], entry["estimand"]]
+        return self._ratio(metric, entry["cap"]["value"] if is_capped else None)
+
+    @property
+    def _counted(self) -> str:
+        """Return what holds for the sessions of the experiment."""
+        tests = [f"experiment_sessions.config_key = {quoted(self._experiment.key)}", "is_counted"]
+        ours = [epoch.number for epoch in self._experiment.epochs]
+        rule = arms_rule(self._experiment.epochs[-1])
+        if ours != [epoch.number for epoch in self._experiment.timeline if arms_rule(epoch) == rule]:
+            tests.append(f"epoch IN ({', '.join(map(str, ours))})")
+        if self._settings.start is not None:
+            tests.append(f"exposed_at >= TIMESTAMPTZ '{self._settings.start.isoformat()}'")
+        if self._settings.ended_at is not None:
+            tests.append(f"exposed_at < TIMESTAMPTZ '{self._settings.ended_at.isoformat()}'")
+        return " AND ".join(tests)
+
+    def _ratio(self, metric: RatioMetric, cap: float | None) -> str | None:
+        x, n, observed = metric.numerator, metric.denominator or "1", metric.observed or "1"
+        if cap is not None:
+            x, n = f"least({x}, CAST('{cap!r}' AS DOUBLE)) * {metric.known or 1}", metric.known or "1"
+        names = dict.fromkeys(_WORD.findall(f"{x} {n} {observed}"))
+        if _NOT_TOLD in names:
+            return None
+        derived = [f"{text} AS {name}" for name, text in self._derived.items() if name in names]
+        totals = _TOTALS.format(columns=", ".join(["*", *derived]), counted=self._counted)
+        if len(self._weights[0]) == 1:
+            return _RATIO.format(x=x, n=n, observed=observed, totals=totals)
+        return _RATIO_OF_EPOCHS.format(x=x, n=n, observed=observed, totals=totals, weights=self._weight_rows)
+
+    @property
+    def _derived(self) -> dict[str, str]:
+        return {**_DERIVED, "is_successful": self._is_successful}
+
+    @property
+    def _is_successful(self) -> str:
+        if self._settings.success is None:
+            return "(calls > 0 AND errors = 0)"
+        return _SUCCESSES.format(key=quoted(self._experiment.key), name=quoted(self._settings.success))
+
+    @property
+    def _weight_rows(self) -> str:
+        return ", ".join(
+            f"({quoted(arm.key)}, {epoch.number}, CAST('{weight!r}' AS DOUBLE))"
+            for arm, weights in zip(self._experiment.arms, self._weights, strict=True)
+            for epoch, weight in zip(self._experiment.epochs, weights, strict=True)
+        )
+
+    def _quantile(self, entry: Mapping[str, Any]) -> str:
+        metric = _QUANTILES[entry["name"]]
+        probability = next(each for each in metric.probabilities if entry["statistic"] == f"p{each * 100:g}")
+        return _QUANTILE.format(column=_CALLS[entry["name"]], probability=probability, counted=self._counted)
+
+    def _custom(self, entry: Mapping[str, Any]) -> str | None:
+        name, category = entry["name"], entry.get("category")
+        declared = self._settings.of(name, entry["statistic"], entry["estimand"], category)
+        if declared.type == "category":
+            return None
+        value, known = ("value_double", "value_double IS NOT NULL")
+        if category is not None:
+            value, known = f"(value_string = {quoted(category)})::INTEGER", "value_string IS NOT NULL"
+        if declared.type == "proportion":
+            known = "value_double IN (0, 1)"
+        if "cap" in entry:
+            value = f"least(value_double, CAST('{entry['cap']['value']!r}' AS DOUBLE))"
+        is_zero = declared.missing == "zero" and category is None
+        value, join = (f"coalesce({value}, 0)", "LEFT JOIN") if is_zero else (value, "JOIN")
+        return _CUSTOM.format(value=value, join=join, name=quoted(name), known=known, counted=self._counted)
