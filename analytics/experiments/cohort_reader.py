@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.assignments import hash_salt
-from analytics.experiments.cohorts import Cohort, Window, cohort_of
+from analytics.experiments.cohorts import Cohort, Window, cohort_of, dealt_by_hash
 from analytics.experiments.exposure_rows import Codes
 from analytics.experiments.served_models import is_same_model
 from analytics.experiments.settings import Settings
@@ -22,11 +22,8 @@ _DEFAULTS = Settings()
 
 def read_cohort(session: QuerySession, experiment: Experiment, settings: Settings = _DEFAULTS) -> Cohort:
     """Label the experiment's sessions."""
-    customers = None
-    if experiment.needs_customers:
-        customers = session.query(sql.load("session_customers"), {"config_key": experiment.key})
     window = Window(settings.start, settings.ended_at)
-    cohort = cohort_of(experiment, read_exposures(session, experiment), customers, window)
+    cohort = cohort_of(experiment, read_exposures(session, experiment), _customers(session, experiment), window)
     session.add("assigned", cohort.to_table())
     session.keep("called", sql.load("exposures_called").format(column=experiment.column), {"key": experiment.key})
     return cohort.with_mismatches(_mismatched(session, experiment))
@@ -43,6 +40,19 @@ def read_exposures(session: QuerySession, experiment: Experiment) -> pa.Table:
         "salt": hash_salt(experiment.by_chance),
     }
     return session.query(sql.load("exposures"), parameters)
+
+
+def read_unexposed(session: QuerySession, experiment: Experiment) -> tuple[pa.Array, Codes, Codes]:
+    """Return the sessions with calls and no exposure, as ``dealt_by_hash`` does; after ``read_cohort``."""
+    named = {"key": experiment.key, "salt": hash_salt(experiment.by_chance)}
+    sessions = session.query(sql.load("exposures_missing").format(column=experiment.column), named)
+    return dealt_by_hash(experiment, sessions, _customers(session, experiment))
+
+
+def _customers(session: QuerySession, experiment: Experiment) -> pa.Table | None:
+    if not experiment.needs_customers:
+        return None
+    return session.query(sql.load("session_customers"), {"config_key": experiment.key})
 
 
 def _mismatched(session: QuerySession, experiment: Experiment) -> Codes:

@@ -173,6 +173,18 @@ def cohort_of(
     )
 
 
+def dealt_by_hash(
+    experiment: Experiment, sessions: pa.Table, customers: pa.Table | None = None
+) -> tuple[pa.Array, Codes, Codes]:
+    """Return the sessions of ``EXPOSURE_ROWS``, and the arm and epoch that chance alone would put each in; -1: none."""
+    rows = ExposureRows.of(sessions)
+    places, _ = _versions(experiment, rows)
+    epochs = _counted_codes(experiment)[rows.first(places)]
+    units = _units(experiment, rows, customers, epochs)
+    is_dealt = (epochs != _NONE) & ~units.is_outside & ~units.is_targeted & (not experiment.is_by_request)
+    return rows.session_ids, np.where(is_dealt, units.arms, _NONE), epochs
+
+
 def _versions(experiment: Experiment, rows: ExposureRows) -> tuple[Codes, _Mask]:
     """Return each exposure's epoch, as a place in the timeline, and whether its client was late to learn of the next.
 

@@ -1,8 +1,8 @@
 """Covariates of sessions: what was known of each before its first exposure, for CUPED.
 
-Theory of operation. A covariate becomes the table ``covariate`` (number, p), p being its value less its epoch's mean: a
-session of which it is not known has the mean, so that nothing is foreseen of it and nothing is adjusted. The sums are
-then made over the same sessions as the figure's own.
+Theory of operation. A covariate becomes the table ``covariate_known`` (number, value). The sums are made over the same
+sessions as the figure's own, of p, the value less its mean in the epoch: a session of which it is not known has the
+mean, so that nothing is foreseen of it and nothing is adjusted.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Covariates:
         return CovariateValues(name, arms, covered / sessions if sessions else 0.0)
 
     def _keep(self, covariate: str, metric: RatioMetric | str) -> None:
-        """Let ``covariate`` be that table; a customer's history is of the metric, the others are of the session."""
+        """Let ``covariate_known`` be that table: of a customer's history by metric, of the others by session."""
         wanted = covariate, metric if covariate == CUSTOMER_HISTORY else None
         if self._kept == wanted:
             return
@@ -90,7 +90,6 @@ class Covariates:
         else:
             named = {"name": covariate.removeprefix(METRIC), **self._measures.metrics_of_experiment}
             self._session.keep("covariate_known", sql.load("covariate_metric"), named)
-        self._session.keep("covariate", sql.load("covariate_centred"))
         self._kept = wanted
 
     def _keep_history(self, metric: RatioMetric | str) -> None:

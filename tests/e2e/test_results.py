@@ -533,9 +533,18 @@ def test_sql_s_sessions_of_an_experiment_add_up_to_its_results(
     counts = {row["label"]: row["n"] for row in results_server.sql(labels)}
     assert counts.pop("randomised") == sum(arm["sessions"] for arm in answer["variants"])
     excluded = answer["health"]["excluded"]
-    # Those without an exposure have none that a row could be of.
-    assert counts == {label: n for label, n in excluded.items() if n and label != "missing_exposure"}
-    assert len(counts) >= 3
+    assert counts == {label: n for label, n in excluded.items() if n}
+    assert counts["missing_exposure"] == 4
+    unexposed = results_server.sql(
+        "SELECT session_id, variant_index, is_counted, exposed_at, calls FROM experiment_sessions "
+        f"WHERE config_key = '{KEY}' AND label = 'missing_exposure'"
+    )
+    # The hash tells where each would have been.
+    assert [row["variant_index"] for row in unexposed] == [
+        arm_of_hash(row["session_id"], (50, 50)) for row in unexposed
+    ]
+    assert {(row["is_counted"], row["exposed_at"]) for row in unexposed} == {(False, None)}
+    assert all(row["calls"] for row in unexposed)
 
 
 def assert_figures(answer: dict[str, Any], arms: Sequence[Sequence[Session]], keys: Sequence[str]) -> None:

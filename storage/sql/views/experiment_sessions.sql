@@ -1,15 +1,15 @@
--- One row a config and session that was exposed to it, as `GET /experiments/{key}/results` judges it at the config's latest
--- version: those of `is_counted` are what its numbers are made of. A metric a call is the quotient of two sums of sums:
--- `sum(latency_ms_sum) / sum(latency_count)`, a metric a session `avg(calls)`.
+-- One row a config and session with an exposure to it or calls under it, as `GET /experiments/{key}/results` judges it at
+-- the config's latest version: those of `is_counted` are what its numbers are made of. A metric a call is the quotient of
+-- two sums of sums: `sum(latency_ms_sum) / sum(latency_count)`, a metric a session `avg(calls)`.
 --
 -- project: The project.
 -- config_key: The config (the experiment).
 -- config_version: The version of the config that its variants are of: the latest.
 -- session_id: The session.
--- exposed_at: Its first exposure.
--- label: Why it counts or not: randomised, model_mismatch, targeted, forced, fallback, stale_version, crossover, …
+-- exposed_at: Its first exposure; NULL where it has none.
+-- label: Why it counts or not: randomised, model_mismatch, targeted, forced, fallback, stale_version, crossover, missing_exposure, …
 -- is_counted: Whether it is in the results: whether chance put it into its arm.
--- variant: The key of the variant that it was given; NULL where that is none of the latest version's, or several.
+-- variant: The variant's key: given, or without an exposure the hash's; NULL where it is none of the latest's, or several.
 -- variant_index: The place of that variant in the config.
 -- epoch: The weight epoch that it is of, counted from 1: figures of several are not to be pooled.
 -- calls: Its calls to a model under this config.
