@@ -6,11 +6,9 @@ from datetime import UTC, datetime
 
 from analytics.alerts.deliverer import Deliverer
 from analytics.alerts.keeper import AlertKeeper
-from analytics.alerts.mail import MailServer, mail_server
 from analytics.alerts.message import message_of_test
 from analytics.alerts.raiser import AlertRaiser, channels
 from analytics.alerts.sending import Sender, declared
-from server.errors import CommandError
 from server.settings import ServerSettings
 from storage.alerts.outbox import Delivery, Outbox, Status
 from storage.engines.duckdb import DuckDBEngine
@@ -25,7 +23,7 @@ class Alerting:
         self._registry = registry
         self._url = (settings.public_url or "").rstrip("/")
         self.outbox = Outbox(registry)
-        self._deliverer = Deliverer(self.outbox, Sender(registry, mail_server_of(settings)).send)
+        self._deliverer = Deliverer(self.outbox, Sender(registry, settings.mail_server).send)
         self.raiser = AlertRaiser(registry, server, url=self._url, wake=self._deliverer.wake)
         self._keeper = AlertKeeper(engine, registry, self.raiser, interval_s=settings.alert_interval_s)
 
@@ -50,17 +48,3 @@ class Alerting:
             self._deliverer.deliver_now(Delivery(project, key, channel, "", "test", body))
             for channel in channels(alert)
         ]
-
-
-def mail_server_of(settings: ServerSettings) -> MailServer | None:
-    """Return the mail server that is set; None where none is. Raises CommandError."""
-    if settings.smtp_url is None:
-        return None
-    if settings.smtp_from is None:
-        raise CommandError("smtp_from: needed too for smtp_url: the address that e-mails come from")
-    password = None if settings.smtp_password is None else settings.smtp_password.get_secret_value()
-    ca_file = None if settings.smtp_ca_file is None else str(settings.smtp_ca_file)
-    try:
-        return mail_server(settings.smtp_url.get_secret_value(), settings.smtp_from, password=password, ca_file=ca_file)
-    except ValueError as error:
-        raise CommandError(f"smtp_url: {error}") from error

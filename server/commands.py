@@ -107,5 +107,7 @@ def _flag_problem(problem: Any) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     # What is set for a target of forwarding may be its key, and a URL may hold a password.
     is_shown = "got" not in message and _SECRET_SETTINGS.isdisjoint(problem["loc"])
+    # All settings at once, where one does not go with another: these too.
+    is_shown = is_shown and not isinstance(problem.get("input"), dict)
     got = f", got {problem.get('input')!r}" if is_shown else ""
     return f"{place}: {message}{got}"

@@ -14,6 +14,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from analytics.alerts.mail import MailServer, mail_server
 from collector.forward.target import ForwardTarget, check_names
 from collector.privacy.policy import PrivacyPolicy
 from schemas.api.alert import ADDRESS_PATTERN
@@ -238,6 +239,26 @@ class ServerSettings(BaseSettings):
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("tls_cert: needed too for tls_client_ca, got none")
         return self
+
+    @model_validator(mode="after")
+    def _is_mail_server(self) -> "ServerSettings":
+        if self.smtp_url is not None and self.smtp_from is None:
+            raise ValueError("smtp_from: needed too for smtp_url: the address that e-mails come from, got none")
+        try:
+            _ = self.mail_server
+        except ValueError as error:
+            # Without what was got, which may hold a password.
+            raise ValueError(f"smtp_url: {error}") from error
+        return self
+
+    @property
+    def mail_server(self) -> MailServer | None:
+        """The server that takes e-mails, None where none is set."""
+        if self.smtp_url is None or self.smtp_from is None:
+            return None
+        password = None if self.smtp_password is None else self.smtp_password.get_secret_value()
+        ca_file = None if self.smtp_ca_file is None else str(self.smtp_ca_file)
+        return mail_server(self.smtp_url.get_secret_value(), self.smtp_from, password=password, ca_file=ca_file)
 
     @field_validator("cors_origins")
     @classmethod

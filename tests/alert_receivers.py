@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import socket
 import ssl
 import threading
@@ -151,6 +152,8 @@ def mail_receiver(
         is_right = isinstance(data, LoginPassword) and (data.login.decode(), data.password.decode()) == login
         return AuthResult(success=is_right, handled=False)
 
+    # It tells of each connection, also after a test has closed what the log is captured by.
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)
     mailbox = Mailbox(**options)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

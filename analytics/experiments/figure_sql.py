@@ -1,8 +1,8 @@
 """The SELECT that gives a figure: it runs on ``POST /sql`` as it is, and answers the estimate of each variant.
 
 It is over the views ``experiment_sessions``, ``llm_calls`` and ``metrics``, which judge sessions by the config's latest
-version. What these can't tell has none: prompt tests, arms of other versions, fallbacks; over several weight epochs
-also quantiles and custom metrics.
+version. What these can't tell has none: prompt tests, arms of other versions, fallbacks, what a covariate adjusts; over
+several weight epochs also quantiles and custom metrics.
 """
 
 from __future__ import annotations
@@ -45,6 +45,13 @@ FROM (
 JOIN (VALUES {weights}) AS weights(variant, epoch, weight) USING (variant, epoch)
 GROUP BY variant
 ORDER BY variant"""
+_CAP = "(SELECT quantile_disc({x}, {quantile!r}) FILTER ({known} = 1) FROM ({totals}))"
+_CUSTOM_CAP = """(
+    SELECT quantile_disc(value_double, {quantile!r})
+    FROM experiment_sessions
+    JOIN metrics USING (config_key, session_id)
+    WHERE name = {name} AND {known} AND {counted}
+)"""
 _QUANTILE = """SELECT variant, quantile_disc({column}, {probability!r}) AS estimate
 FROM llm_calls
 JOIN experiment_sessions USING (config_key, session_id)
@@ -76,7 +83,7 @@ class FigureSql:
 
     def of(self, entry: Mapping[str, Any]) -> str | None:
         """Return the statement of an entry's estimates; None where the views can't tell them."""
-        if not self._is_told:
+        if not self._is_told or "covariate" in entry:
             return None
         if entry.get("custom"):
             return None if len(self._weights[0]) > 1 else self._custom(entry)
@@ -84,7 +91,7 @@ class FigureSql:
             return None if len(self._weights[0]) > 1 else self._quantile(entry)
         is_capped = entry["statistic"] == "capped_mean"
         metric = _RATIOS[entry["name"], "mean" if is_capped else entry["statistic"], entry["estimand"]]
-        return self._ratio(metric, entry["cap"]["value"] if is_capped else None)
+        return self._ratio(metric, entry["cap"]["quantile"] if is_capped else None)
 
     @property
     def _counted(self) -> str:
@@ -102,13 +109,15 @@ class FigureSql:
 
     def _ratio(self, metric: RatioMetric, cap: float | None) -> str | None:
         x, n, observed = metric.numerator, metric.denominator or "1", metric.observed or "1"
-        if cap is not None:
-            x, n = f"least({x}, CAST('{cap!r}' AS DOUBLE)) * {metric.known or 1}", metric.known or "1"
-        names = dict.fromkeys(_WORD.findall(f"{x} {n} {observed}"))
+        known = metric.known or "1"
+        names = dict.fromkeys(_WORD.findall(f"{x} {n} {observed} {known}"))
         if _NOT_TOLD in names:
             return None
         derived = [f"{text} AS {name}" for name, text in self._derived.items() if name in names]
         totals = _TOTALS.format(columns=", ".join(["*", *derived]), counted=self._counted)
+        if cap is not None:
+            # Of all variants together, as a part of the statement: it then holds for the sessions that come, too.
+            x, n = f"least({x}, {_CAP.format(x=x, quantile=cap, known=known, totals=totals)}) * {known}", known
         if len(self._weights[0]) == 1:
             return _RATIO.format(x=x, n=n, observed=observed, totals=totals)
         return _RATIO_OF_EPOCHS.format(x=x, n=n, observed=observed, totals=totals, weights=self._weight_rows)
@@ -147,7 +156,10 @@ class FigureSql:
         if declared.type == "proportion":
             known = "value_double IN (0, 1)"
         if "cap" in entry:
-            value = f"least(value_double, CAST('{entry['cap']['value']!r}' AS DOUBLE))"
+            named = {"name": quoted(name), "known": known, "counted": self._counted}
+            cap = _CUSTOM_CAP.format(quantile=entry["cap"]["quantile"], **named)
+            # The least of NULL and a number is the number.
+            value = f"CASE WHEN value_double IS NOT NULL THEN least(value_double, {cap}) END"
         is_zero = declared.missing == "zero" and category is None
         value, join = (f"coalesce({value}, 0)", "LEFT JOIN") if is_zero else (value, "JOIN")
         return _CUSTOM.format(value=value, join=join, name=quoted(name), known=known, counted=self._counted)

@@ -10,7 +10,7 @@ import pty
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -125,6 +125,23 @@ def test_csv_is_the_same_over_http_and_from_the_command(server: ServerProcess) -
     assert [{**row, "as_of": ""} for row in csv.DictReader(io.StringIO(printed))] == [
         {**row, "as_of": ""} for row in rows
     ]
+
+
+def test_segments_are_shown_and_written(server: ServerProcess) -> None:
+    arguments = (KEY, "--url", server.url, "--segment", "version", "--metric", "latency_ms")
+    table = done("results", *arguments)
+    rows = list(csv.DictReader(io.StringIO(done("results", *arguments, "--format", "csv"))))
+
+    assert "version = 1\n" in table
+    assert "· exploratory" in table
+    whole, segment = ([row for row in rows if row["segment"] == name] for name in ("", "version = 1"))
+    assert [row["lift"] for row in segment] == [row["lift"] for row in sorted(whole, key=_place(segment))]
+
+
+def _place(rows: list[dict[str, str]]) -> Callable[[dict[str, str]], int]:
+    """Return what sorts rows by where their figure is among others."""
+    figures = [(row["statistic"], row["estimand"]) for row in rows]
+    return lambda row: figures.index((row["statistic"], row["estimand"]))
 
 
 def test_a_form_that_there_is_not_is_refused(server: ServerProcess) -> None:

@@ -180,3 +180,26 @@ def test_a_broken_document_is_refused_with_its_place(capsys: pytest.CaptureFixtu
     Path("broken.yaml").write_text(text)
 
     assert problem(capsys, CODE_OF_ERROR, "apply", "broken.yaml").startswith(f"broken.yaml: {words}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--smtp-url", "smtp://ann:hunter2@mail.example.com"], "smtp_from: needed too for smtp_url"),
+        (
+            ["--smtp-url", "smtp://ann:hunter2@mail.example.com", "--smtp-from", "a@b.c"],
+            "smtp_url: a password would be sent unencrypted: write smtps://, or ?starttls behind the port",
+        ),
+        (
+            ["--smtp-url", "http://ann:hunter2@mail.example.com", "--smtp-from", "a@b.c"],
+            "smtp_url: smtp:// or smtps:// and a host expected",
+        ),
+    ],
+)
+def test_a_mail_server_that_can_t_be_is_told_without_its_password(
+    capsys: pytest.CaptureFixture[str], flags: list[str], words: str
+) -> None:
+    told = problem(capsys, 2, "serve", *flags)
+
+    assert words in told
+    assert "hunter2" not in told
