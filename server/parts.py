@@ -270,6 +270,7 @@ class Parts:
         steps = (
             self.readiness.stop,
             self.live.close,
+            self.results.close,
             self.result_keeper.stop,
             self.alerting.stop,
             self.pipeline.stop,

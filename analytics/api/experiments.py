@@ -71,7 +71,9 @@ def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshot
         is_whole = version is None and epoch is None
         shown = shown_before(snapshots, subject, experiment) if is_whole else dict
         with registry_errors():
-            found = kept.results(caller, experiment, settings, before=subject.before, shown=shown)
+            found = kept.results(
+                caller, experiment, settings, before=subject.before, shown=shown, waits=as_of is not None
+            )
         answer = chosen(subject.told(found), metrics)
         if segment is not None:
             section = in_segments.segments(caller, experiment, settings, segment, before=subject.before)

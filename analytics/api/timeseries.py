@@ -50,7 +50,9 @@ def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshot
         is_whole = version is None and epoch is None
         shown = shown_before(snapshots, subject, experiment) if is_whole else dict
         with registry_errors():
-            found = kept.results(caller, experiment, subject.settings, before=subject.before, shown=shown)
+            found = kept.results(
+                caller, experiment, subject.settings, before=subject.before, shown=shown, waits=as_of is not None
+            )
         entry = _entry(found, metric, {"statistic": statistic, "estimand": estimand, "category": category})
         answer = timeseries(
             engine,

@@ -18,12 +18,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analytics.experiments.arms import Experiment
-from analytics.experiments.cohort_reader import read_exposures
+from analytics.experiments.cohort_reader import MODELS_MAX, read_exposures
 from analytics.experiments.cohorts import Window
 from analytics.experiments.custom_metrics import CATEGORIES_MAX, CUSTOM_METRICS_MAX, CustomMetric, declared_types
-from analytics.experiments.fallbacks import keep_assigned_models
 from analytics.experiments.memberships import Memberships, memberships
 from analytics.experiments.metrics import RatioMetric
+from analytics.experiments.served_models import is_same_model
 from analytics.experiments.settings import Settings
 from analytics.experiments.statistics import RatioSums
 from analytics.experiments.sums import ArmSums, Expressions, SumColumns
@@ -176,15 +176,11 @@ class Course:
         session.add("assigned", found.assigned)
         of_experiment = {"key": self._experiment.key}
         column = self._experiment.column
-        session.keep("called", sql.load("exposures_called").format(column=column), of_experiment)
+        session.keep("called", sql.load("course_called").format(column=column), of_experiment)
         session.add("members", found.members)
         session.add("entered", found.entered)
-        if keep_assigned_models(session, self._experiment):
-            session.keep("fallback_days", sql.load("fallback_days"))
-        else:
-            session.add(
-                "fallback_days", pa.table({"number": pa.array([], pa.int32()), "day": pa.array([], pa.int32())})
-            )
+        session.add("assigned_models", self._assigned_models())
+        session.keep("fallback_days", sql.load("fallback_days"))
         success = self._settings.success
         parameters = {**of_experiment, "config_key": self._config_key, "success": success, "first_day": self.days[0]}
         session.keep("session_days", sql.load("session_days").format(column=column), parameters)
@@ -201,6 +197,13 @@ class Course:
             sql.load("session_totals").format(sessions="cohort"),
             {"success_is_declared": success is not None},
         )
+
+    def _assigned_models(self) -> pa.Table:
+        """Return the models called that are those of their arms."""
+        pairs = self._session.query(sql.load("exposures_models"), {"pairs_max": MODELS_MAX}).to_pylist()
+        models = [arm.model for arm in self._experiment.arms]
+        own = [row for row in pairs if (model := models[row["arm"]]) is None or is_same_model(model, row["model"])]
+        return pa.Table.from_pylist(own, pa.schema([("arm", pa.int32()), ("model", pa.string())]))
 
     def _numbers(self, rows: Sequence[dict[str, Any]]) -> list[CustomTotals]:
         by_name: dict[str, list[dict[str, Any]]] = {}

@@ -5,7 +5,9 @@ They count under the arm that chance gave them (intention to treat): how often a
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.cohort_reader import MODELS_MAX
@@ -14,12 +16,12 @@ from storage import sql
 from storage.engines.duckdb import QuerySession
 
 
-def keep_fallbacks(session: QuerySession, experiment: Experiment) -> None:
-    """Keep the numbers of the sessions as ``fallbacks``; ``called`` is there since the cohort was read."""
-    if keep_assigned_models(session, experiment):
-        session.keep("fallbacks", sql.load("fallbacks"))
-    else:
-        session.add("fallbacks", pa.table({"number": pa.array([], pa.int32())}))
+def fallbacks(session: QuerySession, experiment: Experiment) -> NDArray[np.int64]:
+    """Return the numbers of the sessions; ``called`` is there since the cohort was read."""
+    if not keep_assigned_models(session, experiment):
+        return np.empty(0, np.int64)
+    numbers: NDArray[np.int64] = session.query(sql.load("fallbacks"))["number"].to_numpy().astype(np.int64)
+    return numbers
 
 
 def keep_assigned_models(session: QuerySession, experiment: Experiment) -> bool:

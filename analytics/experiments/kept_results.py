@@ -39,6 +39,7 @@ class _Kept:
     settings: Settings
     results: dict[str, Any]
     size_bytes: int
+    has_looks: bool
 
 
 class KeptResults:
@@ -60,10 +61,12 @@ class KeptResults:
         *,
         before: datetime | None = None,
         shown: Callable[[], Pasts] = dict,
+        waits: bool = False,
     ) -> dict[str, Any]:
         """Return the results as they are now, or of what had happened before a moment.
 
-        ``shown`` tells, where they are computed anew, since when comparisons were shown to be significant.
+        ``shown`` tells, where they are computed anew, since when comparisons were shown to be significant; it stands for
+        the looks of past days while these are being made, unless the caller ``waits`` for them.
         """
         first = experiment.epochs[0].number
         key = (project, experiment.key, experiment.version, first, settings.inference, settings.version, before)
@@ -72,14 +75,27 @@ class KeptResults:
             kept = self._kept.get(key)
             if kept is not None:
                 self._kept.move_to_end(key)
-        if kept is not None and (kept.state, kept.experiment, kept.settings) == (rows.state, experiment, settings):
+        is_same = kept is not None and (kept.state, kept.experiment, kept.settings) == (
+            rows.state,
+            experiment,
+            settings,
+        )
+        if kept is not None and is_same and kept.has_looks:
             return kept.results if before is not None else _as_of_now(kept.results)
-        looks = self._looks.past(project, experiment, settings, before or datetime.now(UTC), rows)
+        moment = before or datetime.now(UTC)
+        looks = self._looks.past(project, experiment, settings, moment, rows, waits=waits)
+        if kept is not None and is_same and looks is None:
+            return kept.results if before is not None else _as_of_now(kept.results)
         past = with_shown(looks, shown())
         found = results(self._engine, project, experiment, settings, rows=rows, before=before, past=past)
+        found["experiment"]["looks"] = "pending" if looks is None else "complete"
         size_bytes = len(orjson.dumps(found)) * _MEMORY_A_JSON_BYTE + _size(rows.state)
-        self._keep(key, _Kept(rows.state, experiment, settings, found, size_bytes))
+        self._keep(key, _Kept(rows.state, experiment, settings, found, size_bytes, looks is not None))
         return found
+
+    def close(self) -> None:
+        """Begin nothing more in the background; safe twice."""
+        self._looks.close()
 
     def _keep(self, key: _Key, kept: _Kept) -> None:
         with self._lock:

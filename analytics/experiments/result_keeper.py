@@ -137,7 +137,9 @@ class ResultKeeper:
         if experiment is None:
             raise LookupError(f"no version of {subject.looked_at!r}")
         shown = shown_before(self._snapshots, subject, experiment)
-        found = self._kept.results(subject.project, experiment, subject.settings, before=subject.before, shown=shown)
+        found = self._kept.results(
+            subject.project, experiment, subject.settings, before=subject.before, shown=shown, waits=True
+        )
         return subject.told(found)
 
     def _tell(self, subject: Subject, results: dict[str, Any]) -> None:

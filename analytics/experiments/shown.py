@@ -9,7 +9,7 @@ from typing import Any
 from analytics.experiments.arms import Experiment
 from analytics.experiments.figures import identity_of
 from analytics.experiments.subject import Subject
-from analytics.experiments.verdicts import Past, Pasts
+from analytics.experiments.verdicts import Look, Past, Pasts
 from storage.registry.result_snapshots import ResultSnapshots
 
 Shown = Callable[[], Pasts]
@@ -24,7 +24,7 @@ def shown_before(snapshots: ResultSnapshots, subject: Subject, experiment: Exper
 
     def find() -> Pasts:
         kept = snapshots.latest(subject.project, subject.key, subject.before)
-        return {} if kept is None or not _is_same(kept, subject, experiment) else _significant(kept)
+        return {} if kept is None or not _is_same(kept, subject, experiment) else _seen(kept)
 
     return find
 
@@ -39,10 +39,20 @@ def _is_same(kept: Mapping[str, Any], subject: Subject, experiment: Experiment) 
     )
 
 
-def _significant(kept: Mapping[str, Any]) -> Pasts:
+def _seen(kept: Mapping[str, Any]) -> Pasts:
+    at = datetime.fromisoformat(kept["experiment"]["as_of"])
     return {
-        (identity_of(entry), comparison["variant"]): Past(shown_since=datetime.fromisoformat(since))
+        (identity_of(entry), comparison["variant"]): Past(_looks(comparison, at), _moment(comparison))
         for entry in kept["metrics"]
         for comparison in entry["comparisons"]
-        if (since := comparison["first_significant_at"]) is not None
     }
+
+
+def _looks(comparison: Mapping[str, Any], at: datetime) -> tuple[Look, ...]:
+    p_value = comparison["p_value"]
+    return () if p_value is None or not comparison["enough_data"] else (Look(at, p_value),)
+
+
+def _moment(comparison: Mapping[str, Any]) -> datetime | None:
+    since = comparison["first_significant_at"]
+    return None if since is None else datetime.fromisoformat(since)

@@ -20,7 +20,7 @@ from schemas.metrics import METRICS
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
 from schemas.table import Table
-from storage.engines.file_bounds import may_have
+from storage.engines.file_bounds import may_have, rows_of
 from storage.engines.past import is_before, past_view
 from storage.hot import View
 
@@ -67,6 +67,13 @@ def past_state(
             hot = _hot(view, project, _column_of(view, column), key, is_before(view.hot, before))
             found.append((part.files & files, hot))
     return tuple(found)
+
+
+def row_count(rows: ConfigRows, table: Table) -> int:
+    """Return about how many rows there are in the table's files that may have some of the config, and hot."""
+    (part,) = (part for part in rows.parts if part.view.table is table)
+    known = zip(part.view.files, part.view.statistics, strict=False)
+    return part.view.hot.num_rows + sum(rows_of(statistics) for file, statistics in known if file in part.files)
 
 
 def _column_of(view: View, column: str) -> str | None:

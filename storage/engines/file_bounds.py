@@ -160,6 +160,12 @@ def time_range(statistics: str, column: str) -> Range:
     return Range(column, datetime.fromisoformat(first), datetime.fromisoformat(last))
 
 
+def rows_of(statistics: str) -> int:
+    """Return how many rows the file has; 0 where that is not known."""
+    count = _document(statistics).get("numRecords")
+    return count if isinstance(count, int) else 0
+
+
 def _document(statistics: str) -> dict[str, Any]:
     try:
         document = orjson.loads(statistics)
