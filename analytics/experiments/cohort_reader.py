@@ -1,7 +1,7 @@
 """Reads an experiment's exposures and what its sessions called, and labels its sessions by both.
 
-The session has then ``called``, the calls of the sessions that count by model and day, and ``called_sessions``, the same
-by session. Health asks them too.
+The session has then ``called``, the calls of the sessions that count by model and day, and ``called_sessions``, the
+same by session. Health asks them too.
 """
 
 from collections.abc import Sequence

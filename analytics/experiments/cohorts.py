@@ -62,8 +62,9 @@ _ALWAYS = Window()
 class Cohort:
     """Every exposed session: its first exposure, its label as an index of ``LABELS``, its arm and epoch (-1: none).
 
-    An epoch is a place in the experiment's ``epochs``. ``index`` has the sessions' places. ``stale_clients`` is the number of sessions whose client had a
-    version that had been superseded for longer than ``STALE_AFTER``, by one that assigns otherwise.
+    An epoch is a place in the experiment's ``epochs``. ``stale_clients`` is the number of sessions whose client had a
+    version that had been superseded for longer than ``STALE_AFTER``, by one that assigns otherwise. ``index`` has the
+    sessions' places.
     """
 
     session_ids: pa.Array
@@ -284,6 +285,6 @@ def _arms_given(experiment: Experiment, rows: ExposureRows, units: _Units) -> Co
         is_its = codes == code
         named[is_its] = candidates[0]
         for others in (by_hash, indexes):
-            fits = is_its & np.isin(others, candidates)
-            named[fits] = others[fits]
+            for candidate in candidates:
+                named[is_its & (others == candidate)] = candidate
     return named

@@ -93,12 +93,14 @@ class ExposureRows:
         return np.repeat(values, lengths)
 
 
-def coded(column: pa.Array | pa.ChunkedArray) -> tuple[Codes, pa.Array]:
+def coded(column: pa.Array | pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:
     """Return a code a row, and the values, NULL among them, in the order in which they first come."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    encoded = pc.dictionary_encode(column, null_encoding="encode")
-    return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    # All parts have one dictionary; to put the parts together is refused where NULL is in it.
+    encoded = pc.dictionary_encode(pa.chunked_array(chunks, column.type), null_encoding="encode").chunks
+    if not encoded:
+        return np.empty(0, np.int32), pa.array([], column.type)
+    return np.concatenate([part.indices.to_numpy() for part in encoded]), encoded[-1].dictionary
 
 
 def _ranks(column: pa.ChunkedArray) -> Codes:

@@ -21,6 +21,7 @@ from analytics.experiments.arms import Experiment
 from analytics.experiments.cohorts import Cohort
 from analytics.experiments.compiled.totals import add, add_with_rest, least
 from analytics.experiments.exposure_rows import NO_TIME
+from analytics.experiments.read_ahead import read_ahead
 from analytics.experiments.session_index import Numbers, SessionIndex
 from schemas.table import TIMESTAMP
 from storage import sql
@@ -92,7 +93,7 @@ def read_sums(
     """Read the rollup, of its sums those that are wanted; ``CALLS`` are among them."""
     reading = _Reading.of(cohort, measures)
     statement = sql.load("rollup_rows").format(column=experiment.column, columns=", ".join(measures))
-    for batch in session.batches(statement, {"key": experiment.key}, rows=BATCH_ROWS):
+    for batch in read_ahead(session.batches(statement, {"key": experiment.key}, rows=BATCH_ROWS)):
         reading.add(batch)
     return reading.sums()
 
@@ -137,7 +138,8 @@ class _Reading:
             column = batch[name]
             if column.null_count == len(column):
                 continue
-            values = column.fill_null(0).to_numpy().astype(np.float64, copy=False)
+            column = column.fill_null(0) if column.null_count else column
+            values = column.to_numpy().astype(np.float64, copy=False)
             if name in self.rests:
                 add_with_rest(totals, self.rests[name], places, values)
             else:

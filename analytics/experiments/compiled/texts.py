@@ -3,8 +3,8 @@
 Theory of operation. Texts are read where Arrow has them: the bytes of all, and where each ends. A text is put into a
 block of 64 bytes, padded by zeros, whose words are hashed. The table knows a text by 128 bits of SipHash-1-3 under a
 secret key: that two different texts have the same is as good as impossible, also where somebody tries. Rows of one
-session lie side by side in most files, and the same sessions follow each other in several tables: so the number that was
-found last, and the one after it, are tried before the table is.
+session lie side by side in most files, and the same sessions follow each other in several tables: so the number that
+was found last, and the one after it, are tried before the table is.
 """
 
 import numba
