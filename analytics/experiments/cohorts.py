@@ -238,7 +238,7 @@ class _Units:
 
 def _units(experiment: Experiment, rows: ExposureRows, customers: pa.Table | None, epochs: Codes) -> _Units:
     hashes = md5_numbers(hash_salt(experiment.by_chance), rows.session_ids)
-    codes, names = np.zeros(len(hashes), np.int64), [None]
+    codes, names = np.zeros(len(hashes), np.int32), [None]
     if experiment.needs_customers:
         codes, found = coded(_customers(rows, customers))
         names = found.to_pylist()

@@ -26,4 +26,5 @@ def fallbacks(session: QuerySession, experiment: Experiment) -> NDArray[np.int64
         return np.empty(0, np.int64)
     schema = pa.schema([("arm", pa.int32()), ("model", pa.string())])
     session.add("assigned_models", pa.Table.from_pylist(assigned, schema))
-    return session.query(sql.load("fallbacks"))["number"].to_numpy().astype(np.int64)
+    numbers: NDArray[np.int64] = session.query(sql.load("fallbacks"))["number"].to_numpy().astype(np.int64)
+    return numbers

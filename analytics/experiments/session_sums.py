@@ -144,7 +144,8 @@ class _Reading:
                 add_with_rest(totals, self.rests[name], places, values)
             else:
                 add(totals, places, values)
-        least(self.began, places, batch["first_time"].view(pa.int64()).fill_null(NO_TIME).to_numpy())
+        times = batch["first_time"].view(pa.int64())
+        least(self.began, places, (times.fill_null(NO_TIME) if times.null_count else times).to_numpy())
         self._keep_called(batch, numbers, places >= 0)
 
     def sums(self) -> SessionSums:

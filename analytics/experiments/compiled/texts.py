@@ -16,12 +16,45 @@ _inlined = numba.njit(forceinline=True, nogil=True, error_model="numpy")
 BLOCK = 64
 _MD5_START = np.array([0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476], np.uint32)
 _MD5_SINES = np.floor(np.abs(np.sin(np.arange(1, 65))) * 2.0**32).astype(np.uint32)
-_MD5_SHIFTS = np.array([[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]], np.uint32)
-_MD5_PLACES = np.array(
-    [[i, (5 * i + 1) % 16, (3 * i + 5) % 16, (7 * i) % 16] for i in range(16)], np.int64
-).T.copy()  # fmt: skip
+_MD5_SHIFTS = np.array(
+    [*[7, 12, 17, 22] * 4, *[5, 9, 14, 20] * 4, *[4, 11, 16, 23] * 4, *[6, 10, 15, 21] * 4], np.uint32
+)
+_MD5_PLACES = np.array([(first + by * i) % 16 for first, by in ((0, 1), (1, 5), (5, 3), (0, 7)) for i in range(16)])
 _U32 = np.uint32
 _U64 = np.uint64
+
+
+@_inlined
+def _md5_step(a, b, mixed, word, step):
+    total = _U32(_U32(a + mixed) + _U32(_MD5_SINES[step] + word))
+    bits = _MD5_SHIFTS[step]
+    return _U32(b + _U32(_U32(total << bits) | _U32(total >> _U32(_U32(32) - bits))))
+
+
+@_inlined
+def _md5_block(state, words):
+    a, b, c, d = state[0], state[1], state[2], state[3]
+    # A loop a turn, which the compiler writes out step by step.
+    for step in range(16):
+        mixed = (b & c) | (~b & d)
+        word = words[_MD5_PLACES[step]]
+        a, b, c, d = d, _md5_step(a, b, mixed, word, step), b, c
+    for step in range(16, 32):
+        mixed = (d & b) | (~d & c)
+        word = words[_MD5_PLACES[step]]
+        a, b, c, d = d, _md5_step(a, b, mixed, word, step), b, c
+    for step in range(32, 48):
+        mixed = b ^ c ^ d
+        word = words[_MD5_PLACES[step]]
+        a, b, c, d = d, _md5_step(a, b, mixed, word, step), b, c
+    for step in range(48, 64):
+        mixed = c ^ (b | ~d)
+        word = words[_MD5_PLACES[step]]
+        a, b, c, d = d, _md5_step(a, b, mixed, word, step), b, c
+    state[0] += a
+    state[1] += b
+    state[2] += c
+    state[3] += d
 
 
 @_jit
@@ -51,29 +84,6 @@ def md5_heads(data, ends, salt, heads):
                 counts[7] = _U64(size * 8)
             _md5_block(state, words)
         heads[row] = _U64(state[0]) | (_U64(state[1]) << _U64(32))
-
-
-@_jit
-def _md5_block(state, words):
-    a, b, c, d = state[0], state[1], state[2], state[3]
-    for step in range(64):
-        turn, place = step >> 4, step & 15
-        if turn == 0:
-            mixed = (b & c) | (~b & d)
-        elif turn == 1:
-            mixed = (d & b) | (~d & c)
-        elif turn == 2:
-            mixed = b ^ c ^ d
-        else:
-            mixed = c ^ (b | ~d)
-        total = _U32(_U32(a + mixed) + _U32(_MD5_SINES[step] + words[_MD5_PLACES[turn, place]]))
-        bits = _MD5_SHIFTS[turn, place & 3]
-        a, d, c = d, c, b
-        b = _U32(b + _U32(_U32(total << bits) | _U32(total >> _U32(_U32(32) - bits))))
-    state[0] += a
-    state[1] += b
-    state[2] += c
-    state[3] += d
 
 
 @_inlined
