@@ -5,7 +5,9 @@ They count under the arm that chance gave them (intention to treat): how often a
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.cohort_reader import MODELS_MAX
@@ -14,15 +16,15 @@ from storage import sql
 from storage.engines.duckdb import QuerySession
 
 
-def keep_fallbacks(session: QuerySession, experiment: Experiment) -> None:
-    """Keep the numbers of the sessions as ``fallbacks``; ``called`` is there since the cohort was read."""
+def fallbacks(session: QuerySession, experiment: Experiment) -> NDArray[np.int64]:
+    """Return the numbers of the sessions; ``called`` is there since the cohort was read."""
     pairs = session.query(sql.load("exposures_models"), {"pairs_max": MODELS_MAX}).to_pylist()
     models = [arm.model for arm in experiment.arms]
     assigned = [row for row in pairs if (own := models[row["arm"]]) is None or is_same_model(own, row["model"])]
     if len(assigned) == len(pairs):
         # As a rule: no session called another model than its own.
-        session.add("fallbacks", pa.table({"number": pa.array([], pa.int32())}))
-        return
+        return np.empty(0, np.int64)
     schema = pa.schema([("arm", pa.int32()), ("model", pa.string())])
     session.add("assigned_models", pa.Table.from_pylist(assigned, schema))
-    session.keep("fallbacks", sql.load("fallbacks"))
+    numbers: NDArray[np.int64] = session.query(sql.load("fallbacks"))["number"].to_numpy().astype(np.int64)
+    return numbers

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.experiments.arms import Experiment
-from analytics.experiments.cohort_reader import read_cohort
+from analytics.experiments.cohort_reader import read_sessions
 from analytics.experiments.cohorts import Cohort
 from analytics.experiments.corrections import conclude
 from analytics.experiments.entries import Entries
@@ -78,8 +78,8 @@ def segments(engine: DuckDBEngine, project: str, experiment: Experiment, setting
     """Return the section ``segments`` of the results. Raises QueryTimeoutError."""
     rows = engine.config_rows(project, experiment.key, experiment.column)
     with engine.session(project, rows) as session, session.deadline(SEGMENTS_S_MAX):
-        cohort = read_cohort(session, experiment, settings)
-        whole = Measures(session, experiment, cohort, settings.success)
+        cohort, sums = read_sessions(session, experiment, settings)
+        whole = Measures(session, experiment, cohort, sums, settings.success)
         _keep_values(session, experiment, cohort, by)
         found = _largest(session)
         _keep_segmented(session, whole)
