@@ -32,9 +32,12 @@ from analytics.api import (
     reprice,
     rollouts,
     sql,
+    timeseries,
     traces,
 )
 from analytics.api.managed import PATHS
+from analytics.experiments.kept_results import KeptResults
+from analytics.experiments.result_keeper import ResultKeeper
 from analytics.experiments.session_labels import session_labels
 from analytics.traces.live import LiveFeed
 from collector import debug, prometheus
@@ -90,6 +93,7 @@ from storage.registry.api_keys import ApiKeys, Rates
 from storage.registry.document import DOCUMENT_BYTES_MAX
 from storage.registry.known_configs import KnownConfigs
 from storage.registry.registry import Registry
+from storage.registry.result_snapshots import ResultSnapshots
 from storage.registry.rollout_keeper import RolloutKeeper
 from storage.upkeep.repricing import Repriced
 from storage.upkeep.upkeep import Upkeep
@@ -145,6 +149,11 @@ class Parts:
         )
         if settings.forward:
             self.exporter.on_sealed(self.forwarding.keep)
+        self.results = KeptResults(self.engine)
+        self.snapshots = ResultSnapshots(self.registry, writer_id)
+        self.result_keeper = ResultKeeper(
+            self.engine, self.registry, self.results, self.snapshots, interval_s=settings.snapshot_interval_s
+        )
         self.alerting = Alerting(settings, self.registry, self.engine, writer_id)
         self.live = LiveFeed(self.engine)
         self.exporter.on_stored = self.live.offer
@@ -221,6 +230,7 @@ class Parts:
         self.exporter.start()
         self.pipeline.start()
         self.upkeep.start()
+        self.result_keeper.start()
         self.alerting.start()
 
     def forget(self, project: str, customer_id: str, progress: Callable[[str], None]) -> Mapping[str, int]:
@@ -260,6 +270,7 @@ class Parts:
         steps = (
             self.readiness.stop,
             self.live.close,
+            self.result_keeper.stop,
             self.alerting.stop,
             self.pipeline.stop,
             self.upkeep.stop,
@@ -297,7 +308,9 @@ def application(parts: Parts, settings: ServerSettings) -> ASGIApp:
     app.include_router(management.router(parts.registry))
     app.include_router(assign.router(parts.configs, parts.record))
     app.include_router(ofrep.router(parts.configs, parts.record))
-    app.include_router(experiments.router(parts.engine, parts.registry))
+    of_results = (parts.engine, parts.registry, parts.results, parts.snapshots)
+    app.include_router(experiments.router(*of_results))
+    app.include_router(timeseries.router(*of_results))
     app.include_router(experiment_sessions.router(parts.engine, parts.registry))
     app.include_router(compare.router(parts.engine, partial(identifier, parts.privacy)))
     # Before the paths of traces, of which one has a trace's id where this one has its name.

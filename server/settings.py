@@ -90,6 +90,14 @@ class ServerSettings(BaseSettings):
             "many whole days, the rest stays; 0 keeps it as long as the rows.",
         ),
     ] = 0
+    snapshot_interval_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=86_400,
+            description="How often the results of running experiments are computed and kept as they were shown then.",
+        ),
+    ] = 3600.0
     sql_timeout_s: Annotated[float, Field(gt=0, le=3600, description="A SQL statement is stopped after so long.")] = (
         30.0
     )

@@ -43,6 +43,8 @@ _SPAN_COLUMNS = (
     "cost",
     "start_time",
 )
+ROLLUP_SOURCE = tuple(dict.fromkeys((*SPANS.identity, *_SPAN_COLUMNS, "is_inference")))
+"""The columns of spans that ``session_rollup`` looks at."""
 _NUMBERS_MAX = 2**62
 _NS_A_MS = 1e6
 _OF_NOTHING_0 = pc.ScalarAggregateOptions(min_count=0)

@@ -11,7 +11,7 @@ from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.places import Places
 from analytics.api.project import project
-from analytics.api.results_options import experiment_asked
+from analytics.api.results_options import asked
 from analytics.experiments.session_list import UnknownMetricError, session_page
 from schemas.api.experiment_sessions import ExperimentSessionsQuery
 from storage.engines.duckdb import DuckDBEngine
@@ -26,13 +26,13 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
     places = Places(LISTS_MAX, LISTS_WAITING_MAX)
 
     def listed(key: str, wanted: ExperimentSessionsQuery, caller: str) -> dict[str, Any]:
-        _, settings, experiment = experiment_asked(registry, caller, key, wanted.version, wanted.epoch)
+        subject, experiment = asked(registry, caller, key, version=wanted.version, epoch=wanted.epoch)
         variants = [arm.key for arm in experiment.arms]
         if wanted.variant is not None and wanted.variant not in variants:
             message = f"no variant {wanted.variant!r}: there are {', '.join(variants)}"
             raise ApiError(400, "invalid_argument", message, "variant")
         try:
-            return session_page(engine, caller, experiment, settings, wanted)
+            return session_page(engine, caller, experiment, subject.settings, wanted, before=subject.before)
         except UnknownMetricError as error:
             raise ApiError(400, "invalid_argument", str(error), "metric") from error
 

@@ -5,28 +5,30 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import AwareDatetime
 from starlette.requests import Request
 from starlette.responses import Response
 
 from analytics.api.answers import json_answer
 from analytics.api.project import project
+from analytics.api.registry_requests import registry_errors
 from analytics.api.results_formats import DESCRIBED, DESCRIBED_PICTURE, formed
-from analytics.api.results_options import chosen, experiment_asked, links, with_metrics
+from analytics.api.results_options import asked, chosen, with_metrics
 from analytics.api.segment_places import SegmentPlaces
-from analytics.experiments.beside import with_tests_beside
 from analytics.experiments.kept_results import KeptResults
 from analytics.experiments.listing import listed
 from analytics.experiments.settings import Inference
+from analytics.experiments.shown import shown_before
 from schemas.api.compare import Segment
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
+from storage.registry.result_snapshots import ResultSnapshots
 
 
-def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
+def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshots: ResultSnapshots) -> APIRouter:
     """Return the router."""
     routes = APIRouter(tags=["experiments"])
-    kept = KeptResults(engine)
     in_segments = SegmentPlaces(engine)
 
     @routes.get("/experiments", summary="All experiments with their traffic")
@@ -57,22 +59,22 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
         epoch: Annotated[int | None, Query(ge=1, description="A weight epoch; all of the same arms if absent.")] = None,
         inference: Annotated[Inference | None, Query(description="Instead of the experiment's own inference.")] = None,
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
+        as_of: Annotated[AwareDatetime | None, Query(description="What had happened before; now if absent.")] = None,
         segment: Annotated[
             Segment | None,
             Query(description="`customer`, `tag`, `metadata.KEY`, `model`, `hour` or `version`: also by segment."),
         ] = None,
     ) -> Response:
-        """Return the experiment's results as of now."""
-        looked_at, settings, experiment = experiment_asked(registry, caller, key, version, epoch)
-        if settings.looks_at == "config":
-            experiment = with_tests_beside(experiment, registry.configs(caller))
-        if inference is not None:
-            settings = replace(settings, inference=inference)
-        found = kept.results(caller, experiment, settings)
-        told = {**found["experiment"], "key": key, settings.looks_at: looked_at}
-        answer = chosen({**found, "experiment": told, "links": links(key)}, metrics)
+        """Return the experiment's results: as of now, of its end where it has ended, or of the moment asked for."""
+        subject, experiment = asked(registry, caller, key, version=version, epoch=epoch, as_of=as_of)
+        settings = subject.settings if inference is None else replace(subject.settings, inference=inference)
+        is_whole = version is None and epoch is None
+        shown = shown_before(snapshots, subject, experiment) if is_whole else dict
+        with registry_errors():
+            found = kept.results(caller, experiment, settings, before=subject.before, shown=shown)
+        answer = chosen(subject.told(found), metrics)
         if segment is not None:
-            section = in_segments.segments(caller, experiment, settings, segment)
+            section = in_segments.segments(caller, experiment, settings, segment, before=subject.before)
             answer["segments"] = with_metrics(section, answer["metrics"])
         return formed(request, answer)
 

@@ -1,19 +1,20 @@
 """What a question for results may choose, and the answer to a choice of what there is not: a list of what there is."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
-from urllib.parse import quote
 
 from analytics.api.errors import ApiError
 from analytics.api.registry_requests import registry_errors
-from analytics.experiments.arms import Experiment, experiment_of, prompt_experiment_of
-from analytics.experiments.declarations import settings_of
+from analytics.experiments.arms import Experiment
 from analytics.experiments.epochs import weight_epochs
-from analytics.experiments.settings import Settings
+from analytics.experiments.subject import Subject, subject_of
+from schemas.api.rollout import moment_text
 from storage.registry.registry import Registry
 from storage.registry.resources import ConfigVersion
 
 _LISTED_MAX = 50
+_FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 
 Kind = Literal["config", "prompt_ab_test"]
 _NAMES: dict[Kind, str] = {"config": "config", "prompt_ab_test": "prompt test"}
@@ -34,6 +35,37 @@ def chosen(results: dict[str, Any], metrics: str | None) -> dict[str, Any]:
     return {**results, "metrics": [entry for entry in results["metrics"] if entry["name"] in wanted]}
 
 
+def asked(
+    registry: Registry,
+    project: str,
+    key: str,
+    *,
+    version: int | None = None,
+    epoch: int | None = None,
+    as_of: datetime | None = None,
+) -> tuple[Subject, Experiment]:
+    """Return what a key stands for, and the experiment at a version, at an epoch, or over all epochs of its arms."""
+    with registry_errors():
+        subject = subject_of(registry, project, key, as_of=past(as_of, "as_of"))
+        if not subject.versions:
+            there = ", ".join(config["key"] for config in registry.configs(project)[:20]) or "none"
+            raise ApiError(404, "not_found", f"no config {subject.looked_at!r} is defined; there are: {there}", "key")
+        experiment = subject.experiment(registry, version, epoch=epoch)
+    if experiment is None:
+        name = f"{_NAMES[subject.settings.looks_at]} {subject.looked_at!r}"
+        raise _not_there(name, subject.looked_at, subject.versions, version, epoch)
+    return subject, experiment
+
+
+def past(moment: datetime | None, field: str) -> datetime | None:
+    """Return the moment. Raises ApiError for one that is in the future, or before all."""
+    now = datetime.now(UTC)
+    if moment is None or _FIRST_MOMENT <= moment <= now:
+        return moment
+    message = f"{field} must be a moment since 1970 and not in the future (it is {moment_text(now)}), got {moment}"
+    raise ApiError(400, "invalid_argument", message, field)
+
+
 def with_metrics(section: dict[str, Any], entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the section of segments with the metrics of these entries."""
     names = {entry["name"] for entry in entries}
@@ -44,31 +76,6 @@ def with_metrics(section: dict[str, Any], entries: Sequence[dict[str, Any]]) -> 
             for segment in section["segments"]
         ],
     }
-
-
-def experiment_asked(
-    registry: Registry, project: str, key: str, version: int | None, epoch: int | None
-) -> tuple[str, Settings, Experiment]:
-    """Return the key of what an experiment looks at, its settings, and the experiment at a version or an epoch."""
-    with registry_errors():
-        looked_at, settings = settings_of(registry, project, key)
-    known = registry.config_versions if settings.looks_at == "config" else registry.prompt_ab_test_versions
-    versions = known(project, looked_at)
-    if not versions:
-        there = ", ".join(config["key"] for config in registry.configs(project)[:20]) or "none"
-        raise ApiError(404, "not_found", f"no config {looked_at!r} is defined; there are: {there}", "key")
-    return looked_at, settings, experiment_at(settings.looks_at, looked_at, versions, version, epoch)
-
-
-def experiment_at(
-    looks_at: Kind, key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None
-) -> Experiment:
-    """Return the experiment at a version, at an epoch, or, without either, over all epochs of its arms."""
-    make = experiment_of if looks_at == "config" else prompt_experiment_of
-    experiment = make(key, versions, version, epoch=epoch)
-    if experiment is not None:
-        return experiment
-    raise _not_there(f"{_NAMES[looks_at]} {key!r}", key, versions, version, epoch)
 
 
 def _not_there(
@@ -83,12 +90,6 @@ def _not_there(
     else:
         message = f"{name} has weight epochs 1 to {len(epochs)}, not {epoch}"
     return ApiError(404, "not_found", message, "epoch")
-
-
-def links(key: str) -> dict[str, str]:
-    """Return where the same experiment's course and sessions are."""
-    path = f"/experiments/{quote(key)}"
-    return {"timeseries": f"{path}/timeseries", "sessions": f"{path}/sessions"}
 
 
 def _listed(names: dict[str, None]) -> str:

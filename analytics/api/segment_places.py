@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 from typing import Any
 
 from analytics.api.errors import ApiError
@@ -23,13 +24,15 @@ class SegmentPlaces:
         self._engine = engine
         self._places = threading.BoundedSemaphore(SEGMENTED_MAX)
 
-    def segments(self, project: str, experiment: Experiment, settings: Settings, by: str) -> dict[str, Any]:
-        """Return the section ``segments`` of the results. Raises ApiError."""
+    def segments(
+        self, project: str, experiment: Experiment, settings: Settings, by: str, *, before: datetime | None = None
+    ) -> dict[str, Any]:
+        """Return the section ``segments`` of the results: of now, or as of a moment. Raises ApiError."""
         if not self._places.acquire(timeout=WAIT_S_MAX):
             message = f"{SEGMENTED_MAX} questions for segments are being answered, the limit: try again"
             raise ApiError(503, "unavailable", message)
         try:
-            return segments(self._engine, project, experiment, settings, by)
+            return segments(self._engine, project, experiment, settings, by, before=before)
         except QueryTimeoutError as error:
             raise ApiError(408, "timeout", f"{error}: choose an epoch or a version", "segment") from error
         finally:

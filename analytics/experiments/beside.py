@@ -7,6 +7,7 @@ both have: a chi-square of independence of their arms.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import stats
 from analytics.experiments.arms import Experiment
 from analytics.experiments.cohorts import Cohort
 from fallom.assignment import effective_shares, variant_list
+from schemas.exposures import EXPOSURES
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine
 
@@ -39,8 +41,12 @@ def with_tests_beside(experiment: Experiment, configs: Iterable[dict[str, Any]])
     return replace(experiment, beside=tuple(beside[:BESIDE_MAX]))
 
 
-def dependent_tests(engine: DuckDBEngine, project: str, experiment: Experiment, cohort: Cohort) -> list[dict[str, Any]]:
+def dependent_tests(
+    engine: DuckDBEngine, project: str, experiment: Experiment, cohort: Cohort, *, before: datetime | None = None
+) -> list[dict[str, Any]]:
     """Return the tests beside with the arms of which this one's go together in the sessions that both have.
+
+    With ``before``, those that both had before that moment.
 
     Each has ``key``, ``sessions``, ``chi2_p`` and ``association`` (Cramér's V: 0 for none, 1 where one arm tells the
     other).
@@ -49,6 +55,8 @@ def dependent_tests(engine: DuckDBEngine, project: str, experiment: Experiment, 
         return []
     # Of its own: the experiment's reads no file that has only rows of others.
     with engine.session(project) as session:
+        if before is not None:
+            session.narrow(EXPOSURES, "event_time", None, before - timedelta(microseconds=1))
         session.add("assigned", cohort.to_table())
         rows = session.query(sql.load("exposures_beside"), {"keys": list(experiment.beside)}).to_pylist()
     found = []

@@ -132,21 +132,46 @@ class _Effect:
 
 def _effect(figure: Figure, verdicts: Verdicts, arms: int, control: ArmEstimate, arm: ArmEstimate) -> _Effect:
     weights = epoch_weights([[sums.sessions for sums in each.epochs] for each in (control, arm)])
+    first, second = _estimates(control, arm, weights)
+    sessions = _sessions_of(control, arm, weights)
+    spread, difference = _difference(control, arm, weights)
+    c = verdicts.critical_value(figure, arms, sessions, spread.degrees_of_freedom)
+    lift = estimate_lift(first, second, c)
+    interval = difference_interval(spread, c)
+    if control.proportion is not None and arm.proportion is not None:
+        rates, shares = _rates(control, arm, weights)
+        interval = stratified_score_interval(rates, shares, verdicts.critical_value(figure, arms, sessions))
+    left_out = sum(weight == 0 for weight in weights) if len(weights) > 1 else 0
+    return _Effect(figure, verdicts, arms, sessions, first, second, difference, spread, interval, lift, left_out)
+
+
+def _difference(control: ArmEstimate, arm: ArmEstimate, weights: Sequence[float]) -> tuple[Difference, Difference]:
+    """Return the difference as it is estimated, and as it is tested."""
+    spread = estimate_difference(*_estimates(control, arm, weights))
+    if control.proportion is None or arm.proportion is None:
+        return spread, spread
+    return spread, stratified_score_difference(*_rates(control, arm, weights))
+
+
+def _estimates(control: ArmEstimate, arm: ArmEstimate, weights: Sequence[float]) -> tuple[Estimate, Estimate]:
     first, second = (
         estimate_stratified_ratio(each.epochs, weights) if len(each.epochs) > 1 else each.estimate
         for each in (control, arm)
     )
-    sessions = sum(_sessions(each, weights) for each in (control, arm))
-    spread = estimate_difference(first, second)
-    c = verdicts.critical_value(figure, arms, sessions, spread.degrees_of_freedom)
-    lift = estimate_lift(first, second, c)
-    difference, interval = spread, difference_interval(spread, c)
-    if control.proportion is not None and arm.proportion is not None:
-        rates, shares = _rates(control, arm, weights)
-        difference = stratified_score_difference(rates, shares)
-        interval = stratified_score_interval(rates, shares, verdicts.critical_value(figure, arms, sessions))
-    left_out = sum(weight == 0 for weight in weights) if len(weights) > 1 else 0
-    return _Effect(figure, verdicts, arms, sessions, first, second, difference, spread, interval, lift, left_out)
+    return first, second
+
+
+def _sessions_of(control: ArmEstimate, arm: ArmEstimate, weights: Sequence[float]) -> int:
+    return sum(_sessions(each, weights) for each in (control, arm))
+
+
+def p_value_of_look(control: ArmEstimate, arm: ArmEstimate, verdicts: Verdicts) -> float | None:
+    """Return the always-valid p of one look at two arms; None where too few sessions are there to conclude from."""
+    if not (control.supports_verdict and arm.supports_verdict):
+        return None
+    weights = epoch_weights([[sums.sessions for sums in each.epochs] for each in (control, arm)])
+    statistic = _difference(control, arm, weights)[1].statistic
+    return None if statistic is None else verdicts.sequence.p_value(statistic, _sessions_of(control, arm, weights))
 
 
 def _sessions(arm: ArmEstimate, weights: Sequence[float]) -> int:
@@ -194,7 +219,7 @@ def _comparison(
         "enough_data": control.supports_verdict and arm.supports_verdict,
         "coverage_comparable": abs((control.coverage or 0.0) - (arm.coverage or 0.0)) <= COVERAGE_DIFFERENCE_MAX,
         "significant": False,
-        "first_significant_at": None if past.first_significant_at is None else past.first_significant_at.isoformat(),
+        "first_significant_at": None,
         "bayes": _bayes(effect),
         "non_inferiority": _non_inferiority(effect),
         "mde": mde,

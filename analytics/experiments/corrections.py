@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from analytics.experiments.figures import identity_of
 from analytics.experiments.statistics import benjamini_hochberg, bonferroni
-from analytics.experiments.verdicts import Verdicts
+from analytics.experiments.verdicts import Past, Verdicts
 
 _Found = Sequence[tuple[dict[str, Any], dict[str, Any]]]
 """Entries, each with one of its comparisons."""
@@ -27,6 +28,30 @@ def conclude(entries: Sequence[dict[str, Any]], verdicts: Verdicts) -> None:
     _set(secondary, benjamini_hochberg(_p_values(secondary)), verdicts, 1)
     guardrails = list(_of_role(judged, "guardrail"))
     _set(guardrails, _p_values(guardrails), verdicts, 1)
+    if verdicts.is_sequential:
+        alpha = verdicts.settings.alpha
+        for found, level in (
+            (primary, alpha / max(1, family)),
+            (secondary, _level(secondary, alpha)),
+            (guardrails, alpha),
+        ):
+            _date(found, verdicts, level)
+
+
+def _level(secondary: _Found, alpha: float) -> float:
+    """Return to what p Benjamini–Hochberg rejects: α·k/m, with k of m rejected."""
+    adjusted = [comparison["p_value_adjusted"] for _, comparison in secondary]
+    known = [p_value for p_value in adjusted if p_value is not None]
+    return alpha * sum(p_value < alpha for p_value in known) / len(known) if known else 0.0
+
+
+def _date(found: _Found, verdicts: Verdicts, level: float) -> None:
+    """Say since when what is significant was: the first look whose p fell to the level that holds now."""
+    for entry, comparison in found:
+        if comparison["significant"]:
+            past = verdicts.past.get((identity_of(entry), comparison["variant"]), Past())
+            since = past.significant_since(level) or verdicts.at
+            comparison["first_significant_at"] = None if since is None else since.isoformat()
 
 
 def _of_role(entries: Sequence[dict[str, Any]], role: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

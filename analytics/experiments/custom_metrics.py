@@ -41,7 +41,7 @@ class CustomMetrics:
         self._session = measures.session
         self._missing_is_zero = {metric.name for metric in declared if metric.missing == "zero"}
         measures.keep_metrics(CUSTOM_METRICS_MAX)
-        self._session.add("declared", _declared(declared))
+        self._session.add("declared", declared_types(declared))
 
     def numbers(self) -> list[CustomMetric]:
         """Return those of numbers, and those of booleans as shares, by name."""
@@ -115,6 +115,7 @@ class CustomMetrics:
         ]
 
 
-def _declared(metrics: Sequence[MetricSettings]) -> pa.Table:
+def declared_types(metrics: Sequence[MetricSettings]) -> pa.Table:
+    """Return the table ``declared``: the type of each metric of which one is declared."""
     types: Mapping[str, str] = {metric.name: metric.type for metric in reversed(metrics) if metric.type}
     return pa.table({"name": pa.array(types.keys(), pa.string()), "type": pa.array(types.values(), pa.string())})

@@ -136,11 +136,17 @@ def entry_of_sums(
 
     ``method`` is told instead of that, where the sums are not those of the sessions as they are.
     """
-    estimate, own = (_proportion_arm, "score") if figure.statistic == "proportion" else (_ratio_arm, "delta_cluster")
+    made = arm_estimates(figure, arms, verdicts)
+    own = "score" if figure.statistic == "proportion" else "delta_cluster"
+    return entry(figure, unit, made, keys, verdicts, method=method or own, **more)
+
+
+def arm_estimates(figure: Figure, arms: Sequence[ArmSums], verdicts: Verdicts) -> list[ArmEstimate]:
+    """Return the arms' figures with their intervals, from their sums."""
+    estimate = _proportion_arm if figure.statistic == "proportion" else _ratio_arm
     sessions = [arm.sessions for arm in arms]
     weights = arm_weights([[sums.sessions for sums in arm.epochs] for arm in arms], verdicts.control)
-    made = [estimate(figure, arm, weights[place], sessions, place, verdicts) for place, arm in enumerate(arms)]
-    return entry(figure, unit, made, keys, verdicts, method=method or own, **more)
+    return [estimate(figure, arm, weights[place], sessions, place, verdicts) for place, arm in enumerate(arms)]
 
 
 def entry(

@@ -18,13 +18,19 @@ from storage.engines.duckdb import QuerySession
 
 def fallbacks(session: QuerySession, experiment: Experiment) -> NDArray[np.int64]:
     """Return the numbers of the sessions; ``called`` is there since the cohort was read."""
+    if not keep_assigned_models(session, experiment):
+        return np.empty(0, np.int64)
+    numbers: NDArray[np.int64] = session.query(sql.load("fallbacks"))["number"].to_numpy().astype(np.int64)
+    return numbers
+
+
+def keep_assigned_models(session: QuerySession, experiment: Experiment) -> bool:
+    """Let ``assigned_models`` be the models called that are those of their arms; False where all are, as a rule."""
     pairs = session.query(sql.load("exposures_models"), {"pairs_max": MODELS_MAX}).to_pylist()
     models = [arm.model for arm in experiment.arms]
     assigned = [row for row in pairs if (own := models[row["arm"]]) is None or is_same_model(own, row["model"])]
     if len(assigned) == len(pairs):
-        # As a rule: no session called another model than its own.
-        return np.empty(0, np.int64)
+        return False
     schema = pa.schema([("arm", pa.int32()), ("model", pa.string())])
     session.add("assigned_models", pa.Table.from_pylist(assigned, schema))
-    numbers: NDArray[np.int64] = session.query(sql.load("fallbacks"))["number"].to_numpy().astype(np.int64)
-    return numbers
+    return True

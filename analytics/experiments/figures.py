@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from analytics.experiments.metrics.metric import Direction
 from analytics.experiments.settings import Role, Settings
@@ -42,6 +44,14 @@ class Figure:
     def lower_is_better(self) -> bool:
         """Whether a fall is an improvement."""
         return self.direction == "lower_is_better"
+
+
+def identity_of(entry: Mapping[str, Any]) -> Identity:
+    """Return the identity of the figure of an entry of the results."""
+    found = Figure(
+        entry["name"], entry["statistic"], entry["estimand"], entry.get("category"), covariate=entry.get("covariate")
+    )
+    return found.identity
 
 
 def figure_of(

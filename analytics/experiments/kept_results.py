@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 import orjson
 
 from analytics.experiments.arms import Experiment
+from analytics.experiments.kept_looks import KeptLooks, with_shown
 from analytics.experiments.results import results
 from analytics.experiments.settings import Settings
+from analytics.experiments.verdicts import Pasts
 from storage.engines.duckdb import DuckDBEngine
 
 KEPT_BYTES_MAX = 64 * 1024 * 1024
@@ -24,7 +27,7 @@ _MEMORY_A_JSON_BYTE = 10
 
 _DEFAULTS = Settings()
 
-_Key = tuple[str, str, int, int, str, int | None]
+_Key = tuple[str, str, int, int, str, int | None, datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +46,37 @@ class KeptResults:
 
     def __init__(self, engine: DuckDBEngine, bytes_max: int = KEPT_BYTES_MAX) -> None:
         self._engine = engine
+        self._looks = KeptLooks(engine)
         self._bytes_max = bytes_max
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._size_bytes = 0
 
-    def results(self, project: str, experiment: Experiment, settings: Settings = _DEFAULTS) -> dict[str, Any]:
-        """Return the results as they are now."""
+    def results(
+        self,
+        project: str,
+        experiment: Experiment,
+        settings: Settings = _DEFAULTS,
+        *,
+        before: datetime | None = None,
+        shown: Callable[[], Pasts] = dict,
+    ) -> dict[str, Any]:
+        """Return the results as they are now, or of what had happened before a moment.
+
+        ``shown`` tells, where they are computed anew, since when comparisons were shown to be significant.
+        """
         first = experiment.epochs[0].number
-        key = (project, experiment.key, experiment.version, first, settings.inference, settings.version)
+        key = (project, experiment.key, experiment.version, first, settings.inference, settings.version, before)
         rows = self._engine.config_rows(project, experiment.key, experiment.column)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:
                 self._kept.move_to_end(key)
         if kept is not None and (kept.state, kept.experiment, kept.settings) == (rows.state, experiment, settings):
-            return _as_of_now(kept.results)
-        found = results(self._engine, project, experiment, settings, rows=rows)
+            return kept.results if before is not None else _as_of_now(kept.results)
+        looks = self._looks.past(project, experiment, settings, before or datetime.now(UTC), rows)
+        past = with_shown(looks, shown())
+        found = results(self._engine, project, experiment, settings, rows=rows, before=before, past=past)
         size_bytes = len(orjson.dumps(found)) * _MEMORY_A_JSON_BYTE + _size(rows.state)
         self._keep(key, _Kept(rows.state, experiment, settings, found, size_bytes))
         return found

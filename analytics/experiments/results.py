@@ -6,6 +6,7 @@ from typing import Any
 
 from analytics.experiments.adjusted_entries import unused_covariates
 from analytics.experiments.arms import Experiment
+from analytics.experiments.as_of import session_of
 from analytics.experiments.beside import dependent_tests
 from analytics.experiments.cohort_reader import read_sessions
 from analytics.experiments.covariates import Covariates
@@ -18,11 +19,12 @@ from analytics.experiments.recommendation import recommend
 from analytics.experiments.settings import Settings, declared_section, settings_section
 from analytics.experiments.statistics import arm_weights
 from analytics.experiments.traffic import traffic_of
-from analytics.experiments.verdicts import Verdicts
+from analytics.experiments.verdicts import Pasts, Verdicts
 from storage.engines.config_rows import ConfigRows
 from storage.engines.duckdb import DuckDBEngine
 
 _DEFAULTS = Settings()
+_NO_PAST: Pasts = {}
 
 
 def results(
@@ -32,23 +34,29 @@ def results(
     settings: Settings = _DEFAULTS,
     *,
     rows: ConfigRows | None = None,
+    before: datetime | None = None,
+    past: Pasts = _NO_PAST,
 ) -> dict[str, Any]:
-    """Return the results as they are now, or were with ``rows``.
+    """Return the results as they are now, or were with ``rows``; of what had happened ``before`` a moment.
 
-    All metrics are there, since how many comparisons are made is part of what each of them says.
+    ``past`` is what the looks before this one saw. All metrics are there, since how many comparisons are made is part
+    of what each of them says.
     """
-    with engine.session(project, rows or engine.config_rows(project, experiment.key, experiment.column)) as session:
+    with session_of(engine, project, experiment, rows=rows, before=before) as session:
         cohort, sums = read_sessions(session, experiment, settings)
         measures = Measures(session, experiment, cohort, sums, settings.success)
         unexposed, traffic = sums.unexposed, read_traffic(session)
-        dependent = dependent_tests(engine, project, experiment, cohort)
+        dependent = dependent_tests(engine, project, experiment, cohort, before=before)
         health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic, dependent)
         keys, calls = [arm.key for arm in experiment.arms], measures.calls()
         control = settings.control_index(keys)
-        verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_of(cohort, calls))
+        at = before or datetime.now(UTC)
+        traffic_now = traffic_of(cohort, calls)
+        verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_now, past=past, at=at)
         entries = Entries(measures, keys, calls, verdicts, covariates=Covariates(measures)).all()
         statements = FigureSql(experiment, settings, arm_weights(measures.by_epoch, control))
-        entries = [{**entry, "sql": statements.of(entry)} for entry in entries]
+        # Of a past moment there is no table to ask.
+        entries = [{**entry, "sql": statements.of(entry) if before is None else None} for entry in entries]
         warnings = [
             *_control_warnings(settings, keys),
             *_response_warnings(entries),
@@ -56,7 +64,7 @@ def results(
         ]
         section = _with_warnings(health, warnings)
         return {
-            "experiment": _experiment(experiment, settings, keys[control], cohort.first_exposure),
+            "experiment": _experiment(experiment, settings, keys[control], cohort.first_exposure, at),
             "settings": settings_section(settings),
             "health": section,
             "variants": _variants(experiment, measures.sessions, calls),
@@ -67,7 +75,7 @@ def results(
 
 
 def _experiment(
-    experiment: Experiment, settings: Settings, control: str, first_exposure: datetime | None
+    experiment: Experiment, settings: Settings, control: str, first_exposure: datetime | None, at: datetime
 ) -> dict[str, Any]:
     return {
         "key": experiment.key,
@@ -75,7 +83,7 @@ def _experiment(
         "unit": "session_id",
         "control": control,
         "started_at": (settings.start or first_exposure or experiment.started_at).isoformat(),
-        "as_of": datetime.now(UTC).isoformat(),
+        "as_of": at.isoformat(),
         "config_version": experiment.version,
         "config_versions": sorted(experiment.versions),
     }

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.experiments.arms import Experiment
+from analytics.experiments.as_of import session_of
 from analytics.experiments.cohort_reader import read_sessions
 from analytics.experiments.cohorts import Cohort
 from analytics.experiments.corrections import conclude
@@ -74,10 +76,20 @@ class SegmentMeasures(SessionMeasures):
         session.keep(name, statement, {"segment": self._segment})
 
 
-def segments(engine: DuckDBEngine, project: str, experiment: Experiment, settings: Settings, by: str) -> dict[str, Any]:
-    """Return the section ``segments`` of the results. Raises QueryTimeoutError."""
-    rows = engine.config_rows(project, experiment.key, experiment.column)
-    with engine.session(project, rows) as session, session.deadline(SEGMENTS_S_MAX):
+def segments(
+    engine: DuckDBEngine,
+    project: str,
+    experiment: Experiment,
+    settings: Settings,
+    by: str,
+    *,
+    before: datetime | None = None,
+) -> dict[str, Any]:
+    """Return the section ``segments`` of the results: of now, or as of a moment. Raises QueryTimeoutError."""
+    with (
+        session_of(engine, project, experiment, before=before) as session,
+        session.deadline(SEGMENTS_S_MAX),
+    ):
         cohort, sums = read_sessions(session, experiment, settings)
         whole = Measures(session, experiment, cohort, sums, settings.success)
         _keep_values(session, experiment, cohort, by)

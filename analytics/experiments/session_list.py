@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import orjson
 import pyarrow as pa
 
 from analytics.experiments.arms import Experiment
+from analytics.experiments.as_of import session_of
 from analytics.experiments.cohort_reader import read_cohort
 from analytics.experiments.cohorts import LABELS, Cohort
 from analytics.experiments.measures import keep_session_totals, metrics_of, rows_of
@@ -52,13 +54,21 @@ class _After:
 
 
 def session_page(
-    engine: DuckDBEngine, project: str, experiment: Experiment, settings: Settings, wanted: ExperimentSessionsQuery
+    engine: DuckDBEngine,
+    project: str,
+    experiment: Experiment,
+    settings: Settings,
+    wanted: ExperimentSessionsQuery,
+    *,
+    before: datetime | None = None,
 ) -> dict[str, Any]:
-    """Return a page of sessions. Raises UnknownMetricError, CursorError, QueryTimeoutError."""
+    """Return a page of sessions, as of a moment or now. Raises UnknownMetricError, CursorError, QueryTimeoutError."""
     digest = _digest(experiment, wanted)
     after = None if wanted.cursor is None else _decoded(wanted.cursor, digest)
-    rows = engine.config_rows(project, experiment.key, experiment.column)
-    with engine.session(project, rows) as session, session.deadline(LIST_S_MAX):
+    with (
+        session_of(engine, project, experiment, before=before) as session,
+        session.deadline(LIST_S_MAX),
+    ):
         _keep_sessions(session, experiment, settings)
         value = _value(session, experiment, settings, wanted.metric)
         _keep_list(session, wanted, value)

@@ -23,11 +23,33 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """What earlier looks at a comparison saw: the least always-valid p, and when it was first significant."""
+class Look:
+    """What a look at a comparison saw: its always-valid p."""
 
-    p_value: float | None = None
-    first_significant_at: datetime | None = None
+    at: datetime
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The looks before the present one, oldest first; and since when the comparison was shown to be significant."""
+
+    looks: tuple[Look, ...] = ()
+    shown_since: datetime | None = None
+
+    @property
+    def p_value(self) -> float | None:
+        """Return the least p of the looks."""
+        return min((look.p_value for look in self.looks), default=None)
+
+    def significant_since(self, p_value_max: float) -> datetime | None:
+        """Return when a look first saw a p of at most so much, or was shown as significant; None if neither."""
+        seen = next((look.at for look in self.looks if look.p_value <= p_value_max), None)
+        return min((at for at in (seen, self.shown_since) if at is not None), default=None)
+
+
+Pasts = Mapping[tuple[Identity, str], Past]
+"""By figure, and variant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +57,8 @@ class Verdicts:
     """What conclusions rest on: the experiment's settings, and whether its health allows any.
 
     ``control`` is the control's place among the arms; ``primaries`` the number of figures that are primary, where
-    there are more than declarations of such; ``past`` what earlier looks saw, by figure and variant.
+    there are more than declarations of such; ``past`` what earlier looks saw, by figure and variant; ``at`` the
+    moment of this one, None where it makes no difference.
     """
 
     settings: Settings
@@ -43,7 +66,8 @@ class Verdicts:
     control: int = 0
     primaries: int = 1
     traffic: Traffic | None = None
-    past: Mapping[tuple[Identity, str], Past] = field(default_factory=dict)
+    past: Pasts = field(default_factory=dict)
+    at: datetime | None = None
 
     @property
     def is_sequential(self) -> bool:

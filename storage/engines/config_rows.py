@@ -8,16 +8,20 @@ table's log knows of each: the least and the greatest config in it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.exposures import EXPOSURES
 from schemas.metrics import METRICS
 from schemas.session_rollup import SESSION_ROLLUP
 from schemas.spans import SPANS
+from schemas.table import Table
 from storage.engines.file_bounds import may_have
+from storage.engines.past import is_before, past_view
 from storage.hot import View
 
 # The spans after the rollup that is made of them: what comes in between is in neither or in the spans alone.
@@ -47,6 +51,24 @@ def config_rows(views: Iterable[View], project: str, key: str, column: str = "co
     return ConfigRows(parts, state)
 
 
+def past_state(
+    rows: ConfigRows, tables: Iterable[Table], project: str, key: str, column: str, before: datetime
+) -> object:
+    """Return what the rows of these tables, of before a day's start, are known by: what comes later changes nothing.
+
+    Where files are merged it changes though the rows are the same.
+    """
+    wanted = frozenset(table.name for table in tables)
+    found = []
+    for part in rows.parts:
+        view = part.view
+        if view.table.name in wanted:
+            files = past_view(replace(view, hot=view.table.schema.empty_table()), before).asked.keys()
+            hot = _hot(view, project, _column_of(view, column), key, is_before(view.hot, before))
+            found.append((part.files & files, hot))
+    return tuple(found)
+
+
 def _column_of(view: View, column: str) -> str | None:
     return column if column in view.table.schema.names else None
 
@@ -62,13 +84,17 @@ def _files(view: View, project: str, column: str | None, key: str) -> Iterable[s
     )
 
 
-def _hot(view: View, project: str, column: str | None, key: str) -> tuple[tuple[int, int, int], ...]:
-    """Return of each segment that has rows of the config how many, and which reading of it that is."""
+def _hot(
+    view: View, project: str, column: str | None, key: str, among: pa.ChunkedArray | None = None
+) -> tuple[tuple[int, int, int], ...]:
+    """Return of each segment that has rows of the config, ``among`` those meant, how many, and which reading it is."""
     if not view.hot.num_rows:
         return ()
     is_its = pc.equal(view.hot["project"], project)
     if column is not None:
         is_its = pc.and_(pc.equal(view.hot[column], key), is_its)
+    if among is not None:
+        is_its = pc.and_(is_its, among)
     until = np.concatenate(([0], np.cumsum(is_its.fill_null(False).to_numpy())))
     ends = np.cumsum([segment.rows for segment in view.segments])
     counts = until[ends] - until[ends - [segment.rows for segment in view.segments]]

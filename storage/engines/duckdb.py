@@ -21,8 +21,9 @@ from schemas.table import Table
 from schemas.tables import TABLES
 from storage.engines.answer_limits import Answer
 from storage.engines.config_rows import CONFIG_TABLES, ConfigRows, config_rows
-from storage.engines.file_bounds import Range, ranges_of
+from storage.engines.file_bounds import ALL, Range, ranges_of
 from storage.engines.file_columns import FileColumns
+from storage.engines.past import has_begun, past_view
 from storage.engines.sandbox.request import Limits
 from storage.engines.table_view import define_sums, define_table, group_conditions, quoted, source_of
 from storage.engines.trace_places import TracePlaces
@@ -31,7 +32,7 @@ from storage.engines.user_statements import UserStatements
 from storage.errors import QueryError, QueryInterruptedError, QueryRefusedError, QueryTimeoutError
 from storage.hot import HotRows, View
 from storage.lake import Lake
-from storage.rollup import session_rollup
+from storage.rollup import ROLLUP_SOURCE, session_rollup
 
 _BATCH_ROWS = 10_000
 # What a session's own methods have defined, beside the tables.
@@ -152,6 +153,32 @@ class QuerySession:
         """Let the table's name mean, from now on, the rows of these files of it, and the hot ones."""
         self._define(table, files=files)
 
+    def show_past(self, rows: ConfigRows, column: str, key: str, before: datetime) -> None:
+        """Let the tables of a config have, from now on, what had happened before a moment (``past.py``).
+
+        ``rows`` are those that the session has; a row is the config's where its ``column`` has the key.
+        """
+        day_sums = self._day_sums(rows, column, key, before)
+        for part in rows.parts:
+            past = past_view(_shown(part.view), before, day_sums=day_sums)
+            self._views[part.view.table.name] = past.view
+            self._define(part.view.table, files=part.files, asked=past.asked)
+
+    def _day_sums(self, rows: ConfigRows, column: str, key: str, before: datetime) -> pa.Table | None:
+        """Return the rollup of the calls that had begun before a moment on its own day."""
+        day = has_begun(before)
+        if day is None:
+            return None
+        (spans,) = (part for part in rows.parts if part.view.table is SPANS)
+        past = past_view(spans.view, before)
+        of_day = {file: asked for file, asked in past.asked.items() if asked != ALL}
+        self._views[SPANS.name] = past.view
+        self._define(SPANS, files=spans.files, asked=of_day)
+        statement = (
+            f"SELECT {', '.join(ROLLUP_SOURCE)} FROM spans WHERE date = $day AND is_inference AND {column} = $key"  # noqa: S608 - names from the schema
+        )
+        return session_rollup(self.query(statement, {"day": day, "key": key}))
+
     def query_with(
         self, rows: Mapping[str, pa.Table], statement: str, parameters: Mapping[str, object] | None = None
     ) -> pa.Table:
@@ -194,7 +221,12 @@ class QuerySession:
                 self._define(table)
 
     def _define(
-        self, table: Table, *, within: Sequence[Sequence[Range]] = (), files: frozenset[str] | None = None
+        self,
+        table: Table,
+        *,
+        within: Sequence[Sequence[Range]] = (),
+        files: frozenset[str] | None = None,
+        asked: Mapping[str, str] | None = None,
     ) -> None:
         with _errors():
             define_table(
@@ -205,6 +237,7 @@ class QuerySession:
                 self.project,
                 within=within,
                 files=files,
+                asked=asked,
             )
         self._defined.add(table.name)
 

@@ -37,15 +37,16 @@ def define_table(
     *,
     within: Sequence[Sequence[Range]] = (),
     files: frozenset[str] | None = None,
+    asked: Mapping[str, str] | None = None,
 ) -> None:
     """Make ``name`` the project's rows of the table, or all where it is None, in a connection that reads its files.
 
     ``files`` are those that are meant, all where it is None. Of each of ``within``, the ranges of one column, a row has
-    to lie in one, or between two that a file meets; a file is asked only what its statistics don't answer.
+    to lie in one, or between two that a file meets; a file is asked only what its statistics don't answer. ``asked``
+    has instead what each file is asked, by its condition; no other one is read.
     """
-    source = source_of(
-        connection, name, view, columns, project, conditions(view, within).items(), files=files, within=within
-    )
+    found = conditions(view, within) if asked is None else asked
+    source = source_of(connection, name, view, columns, project, found.items(), files=files, within=within)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {source}")
 
 

@@ -188,6 +188,11 @@ class Registry:
         """Return the latest prompt tests, by key: ``{key, version, variants}``, a variant as in the document."""
         return self._current().project(project).listed("prompt_ab_test")
 
+    @property
+    def projects(self) -> tuple[str, ...]:
+        """Return the projects that have any resource, by name, from memory."""
+        return tuple(sorted(self._current().projects))
+
     def experiments(self, project: str) -> list[dict[str, Any]]:
         """Return the latest version of every experiment, by key, from memory."""
         return self._current().project(project).listed("experiment")

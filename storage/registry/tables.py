@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     DateTime,
     Dialect,
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -111,3 +113,19 @@ api_keys = Table(
     UniqueConstraint("prefix", name="uq_api_keys_prefix"),
 )
 """``sha256`` is of the whole key, in hex; ``scopes`` are their names with commas between. No row is ever removed."""
+
+result_snapshots = Table(
+    "result_snapshots",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("server", String(64), nullable=False),
+    Column("project", String(256), nullable=False),
+    Column("key", String(256), nullable=False),
+    Column("as_of", UtcDateTime, nullable=False),
+    Column("config_version", Integer, nullable=False),
+    Column("settings_version", Integer, nullable=True),
+    Column("is_last", Boolean, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("server", "project", "key", "as_of", name="uq_result_snapshots_server_project_key_as_of"),
+)
+"""``body`` is the results' JSON, deflated; ``server`` names the data directory whose rows they are of."""

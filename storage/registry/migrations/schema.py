@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from storage.registry.errors import RegistryUnavailableError
 
-HEAD = "0006"
+HEAD = "0007"
 EMPTY = "base"
 # Not Alembic's own name: a PostgreSQL database may be shared with other programs, which use that one.
 VERSION_TABLE = "registry_schema"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,10 +15,11 @@ from analytics.experiments.corrections import conclude
 from analytics.experiments.figures import Figure, figure_of
 from analytics.experiments.settings import Inference, MetricSettings, Settings
 from analytics.experiments.statistics import Proportion, RatioSums, estimate_ratio
-from analytics.experiments.verdicts import Past, Traffic, Verdicts
+from analytics.experiments.verdicts import Look, Past, Traffic, Verdicts
 
 PRIMARY = Figure("latency_ms", "mean", "per_call", role="primary", direction="lower_is_better")
 GUARDRAIL = Figure("latency_ms", "mean", "per_call", role="guardrail", direction="lower_is_better", margin=0.05)
+HOUR = timedelta(hours=1)
 MARGINS: dict[str, Any] = json.loads((FOLDER / "b_multi_arm" / "noninferiority_mde.json").read_text())
 
 
@@ -50,6 +51,8 @@ def entry_of(figure: Figure, arms: list[ArmEstimate], verdicts: Verdicts) -> dic
     keys = "abcdefgh"[: len(arms)]
     return {
         "name": figure.name,
+        "statistic": figure.statistic,
+        "estimand": figure.estimand,
         "role": figure.role,
         "direction": figure.direction,
         "comparisons": compare(keys, arms, figure, verdicts, method="delta_cluster"),
@@ -119,14 +122,34 @@ def test_a_guardrail_is_tested_against_its_margin() -> None:
 
 def test_the_least_p_value_of_all_looks_counts() -> None:
     first = datetime(2026, 11, 1, tzinfo=UTC)
-    past = {(PRIMARY.identity, "b"): Past(p_value=0.003, first_significant_at=first)}
+    looks = (Look(first - HOUR, 0.06), Look(first, 0.04), Look(first + HOUR, 0.003))
+    past = {(PRIMARY.identity, "b"): Past(looks)}
 
     found = compared("latency_ms.mean_per_call", PRIMARY, past=past)
 
     assert found["p_value"] == 0.003
     assert found["p_value_fixed"] > 0.5
-    assert found["first_significant_at"] == first.isoformat()
     assert compared("latency_ms.mean_per_call", PRIMARY, "fixed_horizon", past=past)["p_value"] > 0.5
+
+
+def test_it_is_significant_since_the_first_look_whose_p_fell_to_the_level_of_now() -> None:
+    now = datetime(2026, 11, 9, tzinfo=UTC)
+    # At three treatments a primary figure is held to a third of the level.
+    looks = tuple(Look(now - (9 - place) * HOUR, p) for place, p in enumerate((0.06, 0.04, 0.016, 0.001)))
+    shown = now - 30 * HOUR
+    arms = [mean_arm(5), mean_arm(5), mean_arm(5), mean_arm(4.5)]
+
+    def since(past: Past, inference: Inference = "sequential", *, allowed: bool = True) -> list[Any]:
+        pasts = {(PRIMARY.identity, key): past for key in "bcd"}
+        verdicts = Verdicts(Settings(inference=inference), allowed=allowed, past=pasts, at=now)
+        entries = [entry_of(PRIMARY, arms, verdicts)]
+        conclude(entries, verdicts)
+        return [comparison["first_significant_at"] for comparison in entries[0]["comparisons"]]
+
+    assert since(Past(looks)) == [looks[2].at.isoformat()] * 3
+    assert since(Past(looks, shown)) == [shown.isoformat()] * 3
+    assert since(Past(looks[:2])) == [None, None, now.isoformat()]
+    assert since(Past(looks), allowed=False) == since(Past(looks), "fixed_horizon") == [None] * 3
 
 
 def test_a_bayesian_experiment_is_decided_by_the_chance_and_has_no_p_value() -> None:

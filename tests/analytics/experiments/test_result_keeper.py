@@ -1,0 +1,167 @@
+"""The keeper keeps what was shown of each running experiment that changed, once at its end, and tells the hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import pytest
+from experiment_days import FIRST_DAY, MODELS, at, exposure, send
+
+from analytics.experiments.kept_results import KeptResults
+from analytics.experiments.result_keeper import ResultKeeper
+from analytics.experiments.settings import Settings
+from analytics.experiments.shown import shown_before
+from analytics.experiments.subject import Subject, subject_of
+from analytics.experiments.verdicts import Past, Pasts
+from fallom.assignment import bucket
+from storage.registry import document
+from storage.registry.registry import Registry
+from storage.registry.resources import Authorship
+from storage.registry.result_snapshots import ResultSnapshots
+
+VARIANTS = [{"model": model, "weight": 50} for model in MODELS]
+BY = Authorship("ann")
+
+
+class World:
+    """Storage, registry and keeper, and what its hook was told."""
+
+    def __init__(self, path: Path) -> None:
+        self.parts, self.exporter = send(path / "data", [])
+        self.registry = Registry(f"sqlite:///{path}/registry.sqlite3")
+        self.define({"configs": [{"key": "config", "variants": VARIANTS}]})
+        self.snapshots = ResultSnapshots(self.registry, "this")
+        self.kept = KeptResults(self.parts.engine)
+        self.told: list[tuple[str, str, Settings, dict[str, Any]]] = []
+        self.keeper = self.new_keeper()
+
+    def new_keeper(self) -> ResultKeeper:
+        keeper = ResultKeeper(self.parts.engine, self.registry, self.kept, self.snapshots, interval_s=3600)
+        keeper.hooks.append(lambda *told: self.told.append(told))
+        return keeper
+
+    def define(self, resources: dict[str, Any]) -> None:
+        self.registry.apply("p", document.parse(resources), BY)
+
+    def expose(self, *sessions: str, when: datetime = FIRST_DAY) -> None:
+        for session in sessions:
+            _, table, row = exposure(session, MODELS[bucket(session) >= 500_000], when, 1, crc32(session.encode()))
+            self.exporter.consume(table, row)
+
+    def keys(self) -> list[str]:
+        return [key for _, key, _, _ in self.told]
+
+    def stop(self) -> None:
+        self.keeper.stop()
+        self.registry.close()
+        self.exporter.stop()
+        self.parts.engine.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.stop()
+
+
+def test_what_changed_is_kept_and_told(world: World) -> None:
+    world.keeper.look()
+    assert world.told == []
+
+    world.expose("s1", "s2")
+    world.keeper.look()
+    world.keeper.look()
+    ((project, key, settings, found),) = world.told
+    assert (project, key, settings) == ("p", "config", Settings())
+    assert world.snapshots.latest("p", "config") == found
+    assert found["experiment"]["key"] == "config"
+
+    world.expose("s3")
+    world.keeper.look()
+    assert len(world.told) == len(world.snapshots.taken("p", "config")) == 2
+    # What was shown is there, though more is known by now.
+    first = datetime.fromisoformat(found["experiment"]["as_of"])
+    assert world.snapshots.latest("p", "config", first) == found
+
+
+def test_a_change_of_settings_is_one(world: World) -> None:
+    world.expose("s1")
+    world.keeper.look()
+    world.define({"experiments": [{"key": "cheaper", "config": "config", "alpha": 0.01}]})
+    world.keeper.look()
+    world.define({"experiments": [{"key": "cheaper", "config": "config", "alpha": 0.02}]})
+    world.keeper.look()
+
+    assert world.keys() == ["config", "cheaper", "cheaper"]
+    assert [each.settings_version for each in world.snapshots.taken("p", "cheaper")] == [2, 1]
+
+
+def test_the_end_is_kept_once_and_stays(world: World) -> None:
+    world.expose("s1", when=at(0))
+    world.expose("s2", when=at(3))
+    ended_at = at(2)
+    ended = {"key": "cheaper", "config": "config", "ended_at": ended_at.isoformat()}
+    world.define({"experiments": [ended]})
+
+    world.keeper.look()
+    world.new_keeper().look()
+
+    assert world.keys() == ["cheaper"]
+    (taken,) = world.snapshots.taken("p", "cheaper")
+    assert (taken.as_of, taken.is_last) == (ended_at, True)
+    subject = subject_of(world.registry, "p", "cheaper")
+    experiment = subject.experiment(world.registry)
+    assert experiment is not None
+    assert subject.before == ended_at
+    found = world.kept.results("p", experiment, subject.settings, before=subject.before)
+    assert sum(variant["sessions"] for variant in found["variants"]) == 1
+    assert found["experiment"]["as_of"] == ended_at.isoformat()
+
+
+def test_one_that_fails_keeps_no_other_waiting(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.define({"configs": [{"key": "another", "variants": VARIANTS}]})
+    world.expose("s1")
+    world.keeper.hooks.insert(0, lambda *_: 1 / 0)
+    broken = world.kept.results
+
+    def results(project: str, experiment: Any, *rest: Any, **more: Any) -> dict[str, Any]:
+        if experiment.key == "another":
+            raise OSError("damaged")
+        return broken(project, experiment, *rest, **more)
+
+    world.kept.results = results  # type: ignore[method-assign]
+    world.keeper.look()
+    world.keeper.look()
+
+    assert world.keys() == ["config"]
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "no results of experiment another of project p",
+        "what was to be done with the results of config failed",
+    ]
+
+
+def test_it_is_told_since_when_a_comparison_was_shown_to_be_significant(world: World) -> None:
+    subject = subject_of(world.registry, "p", "config")
+    experiment = subject.experiment(world.registry)
+    assert experiment is not None
+    world.expose("s1")
+    found = world.kept.results("p", experiment)
+    since = at(1)
+    (comparison,) = found["metrics"][0]["comparisons"]
+    comparison["first_significant_at"] = since.isoformat()
+    name, statistic, estimand = (found["metrics"][0][each] for each in ("name", "statistic", "estimand"))
+    world.snapshots.keep("p", "config", found)
+
+    def shown(of: Subject) -> Pasts:
+        return shown_before(world.snapshots, of, experiment)()
+
+    assert shown(subject) == {((name, statistic, estimand, None), "gpt-4o-mini"): Past(shown_since=since)}
+    # What another level, or nobody by then, saw says nothing.
+    assert shown(replace(subject, settings=Settings(alpha=0.01))) == {}
+    assert shown(replace(subject, before=at(0.5))) == {}
