@@ -1,16 +1,19 @@
 """Reads an experiment's exposures and what its sessions called, and labels its sessions by both.
 
-The session keeps ``called``: the calls of the sessions that count, by model and day. Health asks it too.
+The session has then ``called``, the calls of the sessions that count by model and day, and ``called_sessions``, the
+same by session. Health asks them too.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from analytics.experiments.arms import Experiment
-from analytics.experiments.assignments import hash_salt
 from analytics.experiments.cohorts import Cohort, Window, cohort_of, dealt_by_hash
 from analytics.experiments.exposure_rows import Codes
 from analytics.experiments.served_models import is_same_model
+from analytics.experiments.session_sums import CALLS, MEASURES, SessionSums, read_sums
 from analytics.experiments.settings import Settings
 from storage import sql
 from storage.engines.duckdb import QuerySession
@@ -22,30 +25,33 @@ _DEFAULTS = Settings()
 
 def read_cohort(session: QuerySession, experiment: Experiment, settings: Settings = _DEFAULTS) -> Cohort:
     """Label the experiment's sessions."""
+    return read_sessions(session, experiment, settings, CALLS)[0]
+
+
+def read_sessions(
+    session: QuerySession, experiment: Experiment, settings: Settings = _DEFAULTS, measures: Sequence[str] = MEASURES
+) -> tuple[Cohort, SessionSums]:
+    """Label the experiment's sessions, and return the sums of those that count as well."""
     window = Window(settings.start, settings.ended_at)
     cohort = cohort_of(experiment, read_exposures(session, experiment), _customers(session, experiment), window)
     session.add("assigned", cohort.to_table())
-    session.keep("called", sql.load("exposures_called").format(column=experiment.column), {"key": experiment.key})
-    return cohort.with_mismatches(_mismatched(session, experiment))
+    sums = read_sums(session, experiment, cohort, measures)
+    session.add("called", sums.called)
+    session.add("called_sessions", sums.called_sessions(cohort))
+    return cohort.with_mismatches(_mismatched(session, experiment)), sums
 
 
 def read_exposures(session: QuerySession, experiment: Experiment) -> pa.Table:
-    """Return the distinct exposures of an experiment, as ``exposure_rows.EXPOSURE_ROWS``."""
+    """Return the exposures of an experiment, as ``exposure_rows.EXPOSURE_ROWS``."""
     if experiment.column == "prompt_ab_test_key":
-        named = {"key": experiment.key, "salt": hash_salt(experiment.by_chance)}
-        return session.query(sql.load("exposures_prompts"), named)
-    parameters = {
-        "config_key": experiment.key,
-        "needs_customers": experiment.needs_customers,
-        "salt": hash_salt(experiment.by_chance),
-    }
+        return session.query(sql.load("exposures_prompts"), {"key": experiment.key})
+    parameters = {"config_key": experiment.key, "needs_customers": experiment.needs_customers}
     return session.query(sql.load("exposures"), parameters)
 
 
 def read_unexposed(session: QuerySession, experiment: Experiment) -> tuple[pa.Array, Codes, Codes]:
     """Return the sessions with calls and no exposure, as ``dealt_by_hash`` does; after ``read_cohort``."""
-    named = {"key": experiment.key, "salt": hash_salt(experiment.by_chance)}
-    sessions = session.query(sql.load("exposures_missing").format(column=experiment.column), named)
+    sessions = session.query(sql.load("exposures_missing").format(column=experiment.column), {"key": experiment.key})
     return dealt_by_hash(experiment, sessions, _customers(session, experiment))
 
 

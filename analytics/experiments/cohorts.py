@@ -9,7 +9,7 @@ a session's exposures lie side by side in the order of time. An exposure is of t
 else of the version that was in force at its time; a session is of the epoch of its first.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from analytics.experiments.arms import Experiment
-from analytics.experiments.assignments import dealt, digests
+from analytics.experiments.assignments import dealt, digests, hash_salt
 from analytics.experiments.exposure_rows import NO_TIME, Codes, ExposureRows, coded
+from analytics.experiments.session_index import SessionIndex, md5_numbers
 
 Label = Literal[
     "randomised", "targeted", "forced", "fallback", "stale_version", "crossover", "outside_traffic", "by_request",
@@ -62,7 +63,8 @@ class Cohort:
     """Every exposed session: its first exposure, its label as an index of ``LABELS``, its arm and epoch (-1: none).
 
     An epoch is a place in the experiment's ``epochs``. ``stale_clients`` is the number of sessions whose client had a
-    version that had been superseded for longer than ``STALE_AFTER``, by one that assigns otherwise.
+    version that had been superseded for longer than ``STALE_AFTER``, by one that assigns otherwise. ``index`` has the
+    sessions' places.
     """
 
     session_ids: pa.Array
@@ -71,6 +73,7 @@ class Cohort:
     arms: Codes
     epochs: Codes
     stale_clients: int
+    index: SessionIndex = field(default_factory=SessionIndex)
 
     @property
     def excluded(self) -> dict[str, int]:
@@ -170,6 +173,7 @@ def cohort_of(
         arms=np.where(_HAS_ARM[labels], arm, _NONE),
         epochs=epochs,
         stale_clients=int(np.count_nonzero(is_stale_client & (labels == LABELS.index("stale_version")))),
+        index=rows.index,
     )
 
 
@@ -233,8 +237,8 @@ class _Units:
 
 
 def _units(experiment: Experiment, rows: ExposureRows, customers: pa.Table | None, epochs: Codes) -> _Units:
-    hashes = rows.first(rows.table["digest"].to_numpy())
-    codes, names = np.zeros(len(hashes), np.int64), [None]
+    hashes = md5_numbers(hash_salt(experiment.by_chance), rows.session_ids)
+    codes, names = np.zeros(len(hashes), np.int32), [None]
     if experiment.needs_customers:
         codes, found = coded(_customers(rows, customers))
         names = found.to_pylist()
@@ -281,6 +285,6 @@ def _arms_given(experiment: Experiment, rows: ExposureRows, units: _Units) -> Co
         is_its = codes == code
         named[is_its] = candidates[0]
         for others in (by_hash, indexes):
-            fits = is_its & np.isin(others, candidates)
-            named[fits] = others[fits]
+            for candidate in candidates:
+                named[is_its & (others == candidate)] = candidate
     return named

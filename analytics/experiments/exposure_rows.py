@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from analytics.experiments.session_index import SessionIndex
 from schemas.table import TIMESTAMP
 
 EXPOSURE_ROWS = pa.schema(
@@ -20,13 +21,13 @@ EXPOSURE_ROWS = pa.schema(
         ("reason", pa.string()),
         ("customer_id", pa.string()),
         ("event_time", TIMESTAMP),
-        ("digest", pa.uint64()),
     ]
 )
-"""Distinct exposures, each at its earliest. ``digest`` is that of the session, as ``assignments.digests`` has it."""
+"""Exposures, in any order; one that comes twice says no more than once."""
 
 NO_TIME = np.iinfo(np.int64).max
 """The time of what has none: after all others."""
+_NONE = np.empty(0, np.int32)
 _TIES = ("customer_id", "variant_index", "assigned_model", "reason", "config_version")
 
 Codes = NDArray[np.int64]
@@ -39,19 +40,25 @@ class ExposureRows:
     table: pa.Table
     starts: Codes
     session_ids: pa.Array
+    index: SessionIndex
 
     @classmethod
     def of(cls, exposures: pa.Table) -> "ExposureRows":
-        """Return rows of ``EXPOSURE_ROWS`` in that order, whatever the order that they are read in."""
-        sessions, session_ids = coded(exposures["session_id"])
-        count = len(session_ids)
-        if count == len(sessions):
-            return cls(exposures, np.arange(count), session_ids)
+        """Return rows of ``EXPOSURE_ROWS`` in that order, whatever the order that they are read in.
+
+        ``index`` has the number of each session.
+        """
+        index = SessionIndex()
+        ids = exposures["session_id"]
+        sessions = np.concatenate([_NONE, *(index.add(chunk) for chunk in ids.chunks)])
+        if index.count == len(sessions):
+            return cls(exposures, np.arange(index.count), ids.combine_chunks(), index)
         # Of those at the same time an order that does not depend on how they were read.
         ties = [_ranks(exposures[name]) for name in _TIES]
         order = np.lexsort((*ties, _times(exposures["event_time"]), sessions))
-        starts = np.searchsorted(sessions[order], np.arange(count))
-        return cls(exposures.take(pa.array(order)), starts, session_ids)
+        starts = np.searchsorted(sessions[order], np.arange(index.count))
+        session_ids = ids.combine_chunks().take(pa.array(order[starts]))
+        return cls(exposures.take(pa.array(order)), starts, session_ids, index)
 
     @property
     def exposed_at(self) -> pa.Array:
@@ -86,12 +93,14 @@ class ExposureRows:
         return np.repeat(values, lengths)
 
 
-def coded(column: pa.Array | pa.ChunkedArray) -> tuple[Codes, pa.Array]:
+def coded(column: pa.Array | pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:
     """Return a code a row, and the values, NULL among them, in the order in which they first come."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    encoded = pc.dictionary_encode(column, null_encoding="encode")
-    return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    # All parts have one dictionary; to put the parts together is refused where NULL is in it.
+    encoded = pc.dictionary_encode(pa.chunked_array(chunks, column.type), null_encoding="encode").chunks
+    if not encoded:
+        return np.empty(0, np.int32), pa.array([], column.type)
+    return np.concatenate([part.indices.to_numpy() for part in encoded]), encoded[-1].dictionary
 
 
 def _ranks(column: pa.ChunkedArray) -> Codes:

@@ -8,10 +8,16 @@ Whatever else puts sessions into arms (``observational/``) has measures of its o
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from analytics.experiments.arms import Experiment
 from analytics.experiments.cohorts import Cohort
-from analytics.experiments.fallbacks import keep_fallbacks
+from analytics.experiments.fallbacks import fallbacks
 from analytics.experiments.metrics import RatioMetric
+from analytics.experiments.session_sums import SessionSums
+from analytics.experiments.session_totals import session_totals
 from analytics.experiments.sums import ArmSums, Expressions, SumColumns
 from storage import sql
 from storage.engines.duckdb import QuerySession
@@ -102,18 +108,27 @@ class Measures(SessionMeasures):
     """
 
     def __init__(
-        self, session: QuerySession, experiment: Experiment, cohort: Cohort, success: str | None = None
+        self,
+        session: QuerySession,
+        experiment: Experiment,
+        cohort: Cohort,
+        sums: SessionSums,
+        success: str | None = None,
     ) -> None:
         self.experiment = experiment
+        self.session = session
+        self._success = success
+        self._fallbacks = fallbacks(session, experiment)
+        successes = None if success is None else session.query(*_successes(experiment, success))["session_id"]
         session.add("cohort", cohort.to_table())
-        session.keep("config_totals", *self.of_experiment("config_totals"))
-        keep_session_totals(session, experiment, success)
-        self._success_is_declared = success is not None
+        session.add("session_totals", session_totals(cohort, sums, self._fallbacks, successes))
         super().__init__(session, len(experiment.arms), len(experiment.epochs))
 
     def keep_totals(self, name: str, sessions: str) -> None:
         """Keep the sums of each session's calls under a name; ``sessions`` is a table like ``cohort``."""
-        self.session.keep(name, *totals_of(sessions, success_is_declared=self._success_is_declared))
+        self.session.keep("config_totals", *self.of_experiment("config_totals"))
+        _keep_told(self.session, self.experiment, self._success, self._fallbacks)
+        self.session.keep(name, *totals_of(sessions, success_is_declared=self._success is not None))
 
     def keep_calls(self) -> None:
         """Keep the sessions' calls under the experiment as ``calls``."""
@@ -123,10 +138,6 @@ class Measures(SessionMeasures):
         """Keep the sessions' custom metrics of the experiment as ``session_metrics``."""
         parameters = {**self.metrics_of_experiment, "names_max": names_max}
         self.session.keep("session_metrics", sql.load("session_metrics"), parameters)
-
-    def unexposed_sessions(self) -> int:
-        """Return how many sessions have calls under the config but no exposure."""
-        return int(self.session.query(sql.load("unexposed_sessions"))["sessions"][0].as_py())
 
     @property
     def metrics_of_experiment(self) -> dict[str, object]:
@@ -150,14 +161,25 @@ def metrics_of(experiment: Experiment) -> dict[str, object]:
 
 def keep_session_totals(session: QuerySession, experiment: Experiment, success: str | None) -> None:
     """Keep ``session_totals`` of the sessions of ``cohort`` that have an arm: after ``config_totals`` is kept."""
-    keep_fallbacks(session, experiment)
-    session.keep("successes", sql.load("successes"), {**metrics_of(experiment), "name": success})
+    _keep_told(session, experiment, success, fallbacks(session, experiment))
     session.keep("session_totals", *totals_of("cohort", success_is_declared=success is not None))
 
 
 def totals_of(sessions: str, *, success_is_declared: bool) -> tuple[str, dict[str, object]]:
     """Return the statement of the sums of each session's calls, ``sessions`` a table like ``cohort``."""
     return sql.load("session_totals").format(sessions=sessions), {"success_is_declared": success_is_declared}
+
+
+def _keep_told(
+    session: QuerySession, experiment: Experiment, success: str | None, fallbacks: NDArray[np.int64]
+) -> None:
+    """Keep what ``totals_of`` needs beside the sums."""
+    session.keep("successes", *_successes(experiment, success))
+    session.add("fallbacks", pa.table({"number": pa.array(fallbacks, pa.int32())}))
+
+
+def _successes(experiment: Experiment, success: str | None) -> tuple[str, dict[str, object]]:
+    return sql.load("successes"), {**metrics_of(experiment), "name": success}
 
 
 def capped(metric: RatioMetric, cap: float) -> RatioMetric:

@@ -8,7 +8,7 @@ from analytics.experiments.adjusted_entries import unused_covariates
 from analytics.experiments.arms import Experiment
 from analytics.experiments.as_of import session_of
 from analytics.experiments.beside import dependent_tests
-from analytics.experiments.cohort_reader import read_cohort
+from analytics.experiments.cohort_reader import read_sessions
 from analytics.experiments.covariates import Covariates
 from analytics.experiments.entries import Entries
 from analytics.experiments.figure_sql import FigureSql
@@ -43,9 +43,9 @@ def results(
     of what each of them says.
     """
     with session_of(engine, project, experiment, rows=rows, before=before) as session:
-        cohort = read_cohort(session, experiment, settings)
-        measures = Measures(session, experiment, cohort, settings.success)
-        unexposed, traffic = measures.unexposed_sessions(), read_traffic(session)
+        cohort, sums = read_sessions(session, experiment, settings)
+        measures = Measures(session, experiment, cohort, sums, settings.success)
+        unexposed, traffic = sums.unexposed, read_traffic(session)
         dependent = dependent_tests(engine, project, experiment, cohort, before=before)
         health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic, dependent)
         keys, calls = [arm.key for arm in experiment.arms], measures.calls()

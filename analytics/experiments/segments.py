@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.as_of import session_of
-from analytics.experiments.cohort_reader import read_cohort
+from analytics.experiments.cohort_reader import read_sessions
 from analytics.experiments.cohorts import Cohort
 from analytics.experiments.corrections import conclude
 from analytics.experiments.entries import Entries
@@ -90,8 +90,8 @@ def segments(
         session_of(engine, project, experiment, before=before) as session,
         session.deadline(SEGMENTS_S_MAX),
     ):
-        cohort = read_cohort(session, experiment, settings)
-        whole = Measures(session, experiment, cohort, settings.success)
+        cohort, sums = read_sessions(session, experiment, settings)
+        whole = Measures(session, experiment, cohort, sums, settings.success)
         _keep_values(session, experiment, cohort, by)
         found = _largest(session)
         _keep_segmented(session, whole)

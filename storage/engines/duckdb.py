@@ -80,6 +80,8 @@ class QuerySession:
         """Keep a statement's answer as a table of that name for the statements that follow."""
         with _errors():
             self._define_tables(statement)
+            # What was added under the name is a view, which no table replaces.
+            self.connection.unregister(name)
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {statement}", dict(parameters or {}))
 
     def taken(self, table: Table) -> View:

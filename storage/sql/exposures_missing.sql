@@ -6,8 +6,7 @@ SELECT
     NULL::BIGINT AS variant_index,
     NULL::VARCHAR AS reason,
     NULL::VARCHAR AS customer_id,
-    min(first_time) AS event_time,
-    md5_number_upper($salt || session_id) AS digest
+    min(first_time) AS event_time
 FROM session_rollup
 ANTI JOIN assigned USING (session_id)
 WHERE {column} = $key AND session_id IS NOT NULL

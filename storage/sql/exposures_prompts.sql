@@ -6,8 +6,7 @@ SELECT
     prompt_variant_index AS variant_index,
     NULL::VARCHAR AS reason,
     NULL::VARCHAR AS customer_id,
-    min(first_time) AS event_time,
-    md5_number_upper($salt || session_id) AS digest
+    min(first_time) AS event_time
 FROM session_rollup
 WHERE prompt_ab_test_key = $key AND session_id IS NOT NULL
 GROUP BY session_id, prompt_key, prompt_version, prompt_variant_index

@@ -1,10 +1,9 @@
 -- Sums over sessions of x = errors, n = calls, by arm, of the sessions that began in the last hour, and day, of traffic, and
 -- of those before.
-WITH sessions AS MATERIALIZED (
-    SELECT arm, sum(errors)::DOUBLE AS x, sum(calls)::DOUBLE AS n, min(first_time) AS began
-    FROM called
-    GROUP BY number, arm
-    HAVING sum(calls) > 0 AND min(first_time) <= $as_of
+WITH sessions AS (
+    SELECT arm, errors AS x, calls AS n, first_time AS began
+    FROM called_sessions
+    WHERE calls > 0 AND first_time <= $as_of
 ),
 periods AS (
     SELECT unnest(['hour', 'day']) AS period, max(began) - unnest([INTERVAL 1 HOUR, INTERVAL 1 DAY]) AS since

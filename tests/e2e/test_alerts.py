@@ -56,7 +56,7 @@ def expose(server: ServerProcess, key: str, counts: tuple[int, int]) -> None:
 
 def test_a_sample_ratio_that_is_off_is_posted_once(server: ServerProcess, receiver: WebhookReceiver) -> None:
     # What is sent arm by arm is uneven meanwhile: nobody looks before all is there.
-    for key, counts in (("even", (60, 60)), ("skewed", (100, 20))):
+    for key, counts in (("even", (60, 60)), ("skewed", (200, 20))):
         define_config(server, key)
         expose(server, key, counts)
         declare(server, key, receiver.url)
@@ -67,7 +67,7 @@ def test_a_sample_ratio_that_is_off_is_posted_once(server: ServerProcess, receiv
     assert len(receiver.posted) == 1
     assert posted.is_signed()
     assert (posted.content["experiment"], posted.content["kind"]) == ("skewed", "srm")
-    assert posted.content["figures"]["observed"] == [100, 20]
+    assert posted.content["figures"]["observed"] == [200, 20]
     assert posted.content["link"] == "https://fallom.example/experiments/skewed/results"
     _, found = server.get("/alerts/deliveries?alert=skewed&state=delivered")
     assert [one["id"] for one in found["deliveries"]] == [posted.delivery]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from analytics.experiments.arms import Experiment
 from analytics.experiments.cohorts import Cohort
 from analytics.experiments.epochs import Epoch
+from analytics.experiments.exposure_rows import coded
 from analytics.experiments.health.warning import warning
 from analytics.experiments.statistics import (
     SampleRatioTest,
@@ -125,8 +126,9 @@ def _days(cohort: Cohort) -> NDArray[np.int64]:
 def _epoch_ratio(epoch: Epoch, code: int, cohort: Cohort, days: NDArray[np.int64]) -> EpochRatio:
     is_its = cohort.is_counted & (cohort.epochs == code)
     arms = len(epoch.shares)
-    looks, place = np.unique(days[is_its], return_inverse=True)
-    place = np.maximum(place - max(0, len(looks) - LOOKS_MAX), 0)
+    codes, found = coded(pa.array(days[is_its]))
+    looks, of_code = np.unique(found.to_numpy(), return_inverse=True)
+    place = np.maximum(of_code[codes] - max(0, len(looks) - LOOKS_MAX), 0)
     looks = looks[-LOOKS_MAX:]
     a_day = np.bincount(place * arms + cohort.arms[is_its], minlength=len(looks) * arms).reshape(len(looks), arms)
     counts = np.cumsum(a_day, axis=0)

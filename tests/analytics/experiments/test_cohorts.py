@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from analytics.experiments.arms import Experiment, experiment_of
-from analytics.experiments.assignments import digests
 from analytics.experiments.cohorts import Cohort, Window
 from analytics.experiments.cohorts import cohort_of as cohort_of_rows
 from analytics.experiments.exposure_rows import EXPOSURE_ROWS
@@ -45,11 +44,7 @@ class Exposure(NamedTuple):
 
 
 def rows_of(experiment: Experiment, exposures: Sequence[Exposure]) -> pa.Table:
-    rows = pa.Table.from_pylist(
-        [each._asdict() for each in exposures], EXPOSURE_ROWS.remove(EXPOSURE_ROWS.get_field_index("digest"))
-    )
-    hashes = digests(experiment.by_chance, [each.session_id for each in exposures])
-    return rows.append_column("digest", pa.array(hashes))
+    return pa.Table.from_pylist([each._asdict() for each in exposures], EXPOSURE_ROWS)
 
 
 def cohort_of(

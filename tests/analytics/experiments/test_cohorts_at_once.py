@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.experiments.arms import Experiment, experiment_of
-from analytics.experiments.assignments import digests
 from analytics.experiments.cohorts import LABELS, Window, cohort_of
 from analytics.experiments.epochs import Epoch
 from analytics.experiments.exposure_rows import EXPOSURE_ROWS
@@ -114,9 +113,7 @@ def test_sessions_are_labelled_at_once_as_they_are_one_by_one(
 
 
 def rows_of(experiment: Experiment, exposures: list[dict[str, Any]]) -> pa.Table:
-    told = pa.schema([field for field in EXPOSURE_ROWS if field.name != "digest"])
-    hashes = digests(experiment.by_chance, [each["session_id"] for each in exposures])
-    return pa.Table.from_pylist(exposures, told).append_column("digest", pa.array(hashes))
+    return pa.Table.from_pylist(exposures, EXPOSURE_ROWS)
 
 
 def table_of(customers: dict[str, str]) -> pa.Table:

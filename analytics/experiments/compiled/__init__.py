@@ -1,0 +1,1 @@
+"""What runs once a session or row of an experiment, compiled. numba notices changes of a function's own file alone."""
