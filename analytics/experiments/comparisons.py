@@ -14,7 +14,6 @@ from typing import Any
 
 from analytics.experiments.figures import Figure
 from analytics.experiments.statistics import (
-    Chances,
     Difference,
     Estimate,
     Interval,
@@ -99,7 +98,7 @@ def compare(
         effect = _effect(figure, verdicts, len(arms), control, arm)
         comparison = _comparison(key, keys[verdicts.control], effect, control, arm, method)
         if comparison["bayes"] is not None:
-            comparison["bayes"]["chance_to_be_best"] = None if chances is None else chances.to_be_best[place]
+            comparison["bayes"]["chance_to_be_best"] = chances.get(place)
         found.append(comparison)
     return found
 
@@ -256,16 +255,18 @@ def _bayes(effect: _Effect) -> dict[str, Any] | None:
     }
 
 
-def _chances(estimates: Sequence[Estimate], figure: Figure) -> Chances | None:
-    """Return how likely each arm is the best of all, by a flat prior; None unless each has a standard error."""
-    known = [(each.value, each.standard_error) for each in estimates if each.value is not None and each.standard_error]
-    if len(known) < len(estimates):
-        return None
-    return chances_of(
-        [value for value, _ in known],
-        [error for _, error in known if error is not None],
-        lower_is_better=figure.lower_is_better,
-    )
+def _chances(estimates: Sequence[Estimate], figure: Figure) -> dict[int, float]:
+    """Return how likely each arm, by its place, is the best, by a flat prior; arms without a figure are in no race.
+
+    Without any where one has a figure and no spread.
+    """
+    known = {place: each for place, each in enumerate(estimates) if each.value is not None}
+    values = [each.value for each in known.values() if each.value is not None]
+    errors = [each.standard_error for each in known.values() if each.standard_error]
+    if len(known) < 2 or len(errors) < len(known):
+        return {}
+    found = chances_of(values, errors, lower_is_better=figure.lower_is_better)
+    return dict(zip(known, found.to_be_best, strict=True))
 
 
 def _non_inferiority(effect: _Effect) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from storage.registry.management import Management
 from storage.registry.registry import Registry
 
 # Of these there is one figure; of the other measured ones, several.
-_OF_ONE_FIGURE = frozenset({"error_rate", "fallback_rate", "calls_per_session"})
+_OF_ONE_FIGURE = frozenset({"fallback_rate", "calls_per_session"})
 _DEFAULT_PRIMARY = ("latency_ms", "mean", "per_call")
 
 
@@ -86,6 +86,10 @@ def _figures(declared: MetricDeclaration) -> Iterator[MetricSettings]:
 def _leading(whole: MetricSettings) -> Sequence[MetricSettings]:
     if whole.name in _OF_ONE_FIGURE or whole.category is not None or whole.type == "category":
         return ()
+    if whole.name == "error_rate":
+        # Errors by call lead; as a guardrail it is one by call and by session anyhow, and the margin is of both.
+        is_whole = whole.role == "primary" and whole.statistic is None and whole.estimand is None
+        return [replace(whole, statistic="ratio", estimand="per_call")] if is_whole else ()
     if whole.name in DIRECTIONS:
         if whole.statistic is not None and whole.estimand is not None:
             return ()

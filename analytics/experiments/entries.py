@@ -53,7 +53,9 @@ class Entries:
         self._covariates = covariates
         self._customs = [*self._custom.numbers(), *self._custom.categories()]
         # Known before the first interval is made, since its level depends on it.
-        primaries = sum(figure.role == "primary" for figure in self._figures(verdicts.settings))
+        primaries = sum(
+            figure.role == "primary" and figure.direction != "neutral" for figure in self._figures(verdicts.settings)
+        )
         self._verdicts = replace(verdicts, primaries=max(1, primaries))
 
     def all(self) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ where the data exclude one that matters, not where they are too few to find any.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -133,6 +134,11 @@ class _Case:
         return self.losses + [outcome for outcome in self.secondaries if outcome.is_loss]
 
     @property
+    def has_data(self) -> bool:
+        every = (*self.primaries, *self.secondaries, *self.guardrails)
+        return any(outcome.comparison["status"] != "no_data" for outcome in every)
+
+    @property
     def makes_no_difference(self) -> bool:
         return bool(self.primaries) and all(outcome.excludes_what_matters for outcome in self.primaries)
 
@@ -244,10 +250,12 @@ def _cases(entries: Sequence[dict[str, Any]], n_star: int) -> list[_Case]:
             if comparison["variant"] == variant
         )
 
-    return [
+    cases = [
         _Case(variant, of(variant, "primary"), of(variant, "secondary"), of(variant, "guardrail"))
         for variant in variants
     ]
+    # A variant that gets no sessions, as one of weight 0, keeps no other waiting.
+    return [case for case in cases if case.has_data] or cases
 
 
 def _monthly_cost_impacts(entries: Sequence[dict[str, Any]], verdicts: Verdicts) -> list[dict[str, Any]]:
@@ -258,15 +266,19 @@ def _monthly_cost_impacts(entries: Sequence[dict[str, Any]], verdicts: Verdicts)
     return [
         {
             "variant": comparison["variant"],
-            "estimate": comparison["difference"]["estimate"] * sessions,
-            "ci": interval and [end * sessions for end in interval],
+            "estimate": estimate * sessions,
+            "ci": [end * sessions for end in interval] if interval and _are_finite(interval, sessions) else None,
         }
         for entry in entries
         if (entry["name"], entry["statistic"], entry["estimand"]) == _COST and "covariate" not in entry
         for comparison in entry["comparisons"]
-        if comparison["difference"]["estimate"] is not None
-        for interval in [comparison["difference"]["ci"]]
+        for estimate, interval in [(comparison["difference"]["estimate"], comparison["difference"]["ci"])]
+        if estimate is not None and _are_finite([estimate], sessions)
     ]
+
+
+def _are_finite(amounts: Sequence[float], factor: float) -> bool:
+    return all(math.isfinite(amount * factor) for amount in amounts)
 
 
 def _impact_sentence(impact: dict[str, Any]) -> str:

@@ -75,6 +75,18 @@ class Settings:
                 return metric
         return MetricSettings(name)
 
+    @property
+    def primaries_declared(self) -> int:
+        """Return how many figures are declared primary, those without any value yet among them."""
+        # A custom metric has a mean or a share, as its values will be: a declaration of both means one figure.
+        return len(
+            {
+                (metric.name, metric.estimand, metric.category, _measured_statistic(metric))
+                for metric in self.metrics
+                if metric.role == "primary" and metric.direction != "neutral"
+            }
+        )
+
     def control_index(self, keys: Sequence[str]) -> int:
         """Return the place of the control among the arms; the first where none is declared, or it is there no more."""
         return keys.index(self.control) if self.control in keys else 0
@@ -104,6 +116,11 @@ def declared_section(settings: Settings) -> dict[str, Any]:
         "notes": settings.notes,
         "settings_version": settings.version,
     }
+
+
+def _measured_statistic(metric: MetricSettings) -> str | None:
+    is_custom = metric.name not in declared.DIRECTIONS
+    return None if is_custom and metric.statistic in ("mean", "proportion") else metric.statistic
 
 
 def _text(moment: datetime | None) -> str | None:

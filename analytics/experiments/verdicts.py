@@ -83,8 +83,7 @@ class Verdicts:
         """Return by how many comparisons the level of one in this role is divided."""
         if role != "primary":
             return 1
-        declared = sum(metric.role == "primary" for metric in self.settings.metrics)
-        return max(1, arms - 1) * max(1, declared, self.primaries)
+        return max(1, arms - 1) * max(1, self.settings.primaries_declared, self.primaries)
 
     def critical_value(self, figure: Figure, arms: int, sessions: float, degrees_of_freedom: float = math.inf) -> float:
         """Return c for a comparison that rests on ``sessions`` of both arms."""

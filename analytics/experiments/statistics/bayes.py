@@ -74,10 +74,10 @@ def posterior_of_lift(control: Estimate, treatment: Estimate, prior: Prior) -> P
     if not sd or control.value is None or treatment.value is None:
         return None
     lift = (treatment.value - control.value) / abs(control.value)
-    # The share of the data in the mean: 1 for a flat prior.
-    share = 1 / (1 + (sd / prior.sd) ** 2)
-    mean = finite(share * lift + (1 - share) * prior.mean)
-    return None if mean is None else Posterior(mean, sd * math.sqrt(share))
+    # The root of the share of the data in the mean: 1 for a flat prior. Squared, a wide lift's would not be a float.
+    root = 1 / math.hypot(1.0, sd / prior.sd)
+    mean = finite(root * (root * lift) + (1 - root * root) * prior.mean)
+    return None if mean is None else Posterior(mean, sd * root)
 
 
 @dataclass(frozen=True, slots=True)

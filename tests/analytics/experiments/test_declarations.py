@@ -164,3 +164,26 @@ def test_one_that_this_version_refuses_keeps_no_other_out_of_the_list() -> None:
     found = listed(experiments, [config("one") | {"version": 1}], [], {}, NOW)
 
     assert [entry["key"] for entry in found] == ["e"]
+
+
+def test_a_custom_primary_is_one_figure_whatever_its_values_will_be() -> None:
+    assert metrics({"name": "quality", "role": "primary"}).primaries_declared == 1
+    two = metrics({"name": "quality", "role": "primary"}, {"name": "cost_usd", "role": "primary"})
+    assert two.primaries_declared == 2
+    capped = metrics({"name": "quality", "statistic": "capped_mean", "role": "primary"}, {"name": "quality"})
+    assert capped.primaries_declared == 1
+
+
+def test_the_errors_by_call_are_the_primary_of_the_error_rate() -> None:
+    found = metrics({"name": "error_rate", "role": "primary"})
+
+    assert found.of("error_rate", "ratio", "per_call").role == "primary"
+    assert found.of("error_rate", "proportion", "per_session").role is None
+    assert found.primaries_declared == 1
+    guarded = metrics({"name": "error_rate", "role": "guardrail", "margin": 0.02})
+    assert [
+        guarded.of("error_rate", *figure).margin for figure in (("ratio", "per_call"), ("proportion", "per_session"))
+    ] == [
+        0.02,
+        0.02,
+    ]

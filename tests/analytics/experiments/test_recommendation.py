@@ -8,10 +8,12 @@ import pytest
 
 from analytics.experiments.comparisons import ArmEstimate, compare
 from analytics.experiments.corrections import conclude
+from analytics.experiments.estimates import entry_of_sums
 from analytics.experiments.figures import Figure, figure_of
 from analytics.experiments.recommendation import recommend
 from analytics.experiments.settings import Settings
 from analytics.experiments.statistics import RatioSums, estimate_ratio
+from analytics.experiments.sums import ArmSums
 from analytics.experiments.verdicts import Traffic, Verdicts
 
 HEALTHY: dict[str, Any] = {"status": "ok", "warnings": []}
@@ -176,3 +178,37 @@ def test_arms_without_a_single_error_wait_for_none() -> None:
 
     assert found["action"] == "ship"
     assert all("error_rate" not in reason for reason in found["reasons"])
+
+
+def sums(mean: float, spread: float = 1.0) -> ArmSums:
+    sessions = 4000 if mean else 0
+    found = RatioSums.for_mean(sessions, sessions * mean, sessions * (mean * mean + spread * spread))
+    return ArmSums((found if sessions else RatioSums.empty(),), sessions, sessions)
+
+
+def concluded(verdicts: Verdicts, *figures: tuple[Figure, list[ArmSums]]) -> list[dict[str, Any]]:
+    entries = [entry_of_sums(figure, None, arms, ["a", "b", "c"], verdicts) for figure, arms in figures]
+    conclude(entries, verdicts)
+    return entries
+
+
+def test_a_variant_without_sessions_keeps_no_other_waiting() -> None:
+    verdicts = Verdicts(Settings(), allowed=True, traffic=OLD)
+    entries = concluded(verdicts, (LATENCY, [sums(10.0), sums(10.0), sums(0.0)]))
+
+    found = recommend(entries, HEALTHY, verdicts)
+
+    assert found["action"] == "no_difference"
+    known, missing = entries[0]["comparisons"]
+    assert known["bayes"]["chance_to_be_best"] == pytest.approx(0.5)
+    assert (missing["status"], missing["bayes"]) == ("no_data", None)
+
+
+def test_harm_of_a_variant_whose_primary_has_no_value_is_still_seen() -> None:
+    verdicts = Verdicts(Settings(), allowed=True, traffic=OLD)
+    errors = (ERRORS, [sums(0.02, 0.1), sums(0.02, 0.1), sums(0.2, 0.1)])
+    entries = concluded(verdicts, (LATENCY, [sums(10.0), sums(10.0), sums(0.0)]), errors)
+
+    found = recommend(entries, HEALTHY, verdicts)
+
+    assert (found["action"], found["variant"]) == ("rollback", "c")

@@ -49,7 +49,8 @@ def test_with_the_sessions_needed_a_sequence_finds_the_target(sessions: int, lif
     unit = lift / (SEQUENCE.critical_value(sessions) + 0.8416212335729143) * sessions**0.5
     then = unit / needed**0.5 * (SEQUENCE.critical_value(needed) + 0.8416212335729143)
 
-    assert then == pytest.approx(target, rel=1e-6)
+    # It takes one session at least.
+    assert then == pytest.approx(target, rel=1e-6) or (needed == pytest.approx(1) and then < target)
     assert (needed <= sessions * (1 + 1e-9)) == (lift <= target * (1 + 1e-9))
 
 
