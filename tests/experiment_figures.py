@@ -331,7 +331,7 @@ def _score_comparison(
 ) -> dict[str, Any]:
     x1, n1, x2, n2 = control.successes or 0, control.sessions, treatment.successes or 0, treatment.sessions
     difference = x2 / n2 - x1 / n1
-    error = math.sqrt(_restricted_variance(x1, n1, x2, n2, 0.0))
+    error = math.sqrt(restricted_variance(x1, n1, x2, n2, 0.0))
     interval = _score_interval(control, treatment)
     return _comparison("ok", difference, error, interval, lift, lift_interval, _p_value(difference / error))
 
@@ -341,14 +341,14 @@ def _score_interval(control: Figure, treatment: Figure) -> tuple[float, float]:
     difference = x2 / n2 - x1 / n1
 
     def z(delta: float) -> float:
-        return (difference - delta) / math.sqrt(_restricted_variance(x1, n1, x2, n2, delta))
+        return (difference - delta) / math.sqrt(restricted_variance(x1, n1, x2, n2, delta))
 
     lower = optimize.brentq(lambda delta: z(delta) - Z, -1 + 1e-9, difference, xtol=1e-12)
     upper = optimize.brentq(lambda delta: z(delta) + Z, difference, 1 - 1e-9, xtol=1e-12)
     return lower, upper
 
 
-def _restricted_variance(x1: int, n1: int, x2: int, n2: int, delta: float) -> float:
+def restricted_variance(x1: int, n1: int, x2: int, n2: int, delta: float) -> float:
     """Return the variance of the difference under the likeliest rates that differ by delta, found by search."""
 
     def misfit(rate: float) -> float:
