@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ from lake_parts import TODAY, Parts, span_rows
 from analytics.experiments.arms import Experiment, experiment_of
 from analytics.experiments.results import results
 from analytics.experiments.settings import MetricSettings, Settings
+from collector.exporters.lake import LakeExporter
 from fallom.assignment import bucket
 from schemas.exposures import EXPOSURES
 from schemas.metrics import METRICS
@@ -28,17 +28,15 @@ def sessions_of(arm: int, count: int) -> list[str]:
 
 
 class Server:
-    """Storage with sessions of both arms, four of each."""
+    """A project of its own in the tests' storage, with sessions of both arms, four of each."""
 
-    def __init__(self, path: Path) -> None:
-        self.parts = Parts(path)
-        self.exporter = self.parts.exporter()
-        self.exporter.start()
+    def __init__(self, parts: Parts, exporter: LakeExporter, project: str) -> None:
+        self.parts, self.exporter, self.project = parts, exporter, project
         self.sessions = [sessions_of(arm, 4) for arm in range(2)]
         self._calls = 0
         rows = [
             {
-                "project": "p",
+                "project": project,
                 "config_key": "config",
                 "config_version": 1,
                 "session_id": session,
@@ -51,18 +49,16 @@ class Server:
         ]
         self.exporter.consume("exposures", pa.RecordBatch.from_pylist(rows, EXPOSURES.schema))
 
-    def stop(self) -> None:
-        self.exporter.stop()
-        self.parts.engine.close()
-
     def call(self, session: str, model: str, **columns: Any) -> None:
         self._calls += 1
-        self.exporter.consume("spans", span_rows(self._calls, session_id=session, response_model=model, **columns))
+        self.exporter.consume(
+            "spans", span_rows(self._calls, project=self.project, session_id=session, response_model=model, **columns)
+        )
 
     def measure(self, name: str, values: Mapping[str, Value]) -> None:
         rows = [
             {
-                "project": "p",
+                "project": self.project,
                 "config_key": "config",
                 "session_id": session,
                 "name": name,
@@ -77,7 +73,7 @@ class Server:
         self.exporter.consume("metrics", pa.RecordBatch.from_pylist(rows, METRICS.schema))
 
     def entries(self, *declared: MetricSettings, success: str | None = None) -> dict[Any, dict[str, Any]]:
-        answer = results(self.parts.engine, "p", experiment(), Settings(metrics=declared, success=success))
+        answer = results(self.parts.engine, self.project, experiment(), Settings(metrics=declared, success=success))
         return {(e["name"], e["statistic"], e["estimand"], e.get("category")): e for e in answer["metrics"]}
 
 
@@ -88,11 +84,20 @@ def experiment() -> Experiment:
     return made
 
 
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Parts, LakeExporter]]:
+    """One for all: to start and stop it waits for the disk, which is no part of what is tested."""
+    parts = Parts(tmp_path_factory.mktemp("declared"))
+    exporter = parts.exporter()
+    exporter.start()
+    yield parts, exporter
+    exporter.stop()
+    parts.engine.close()
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path)
-    yield made
-    made.stop()
+def server(storage: tuple[Parts, LakeExporter], request: pytest.FixtureRequest) -> Server:
+    return Server(*storage, request.node.name)
 
 
 def estimates(entry: dict[str, Any]) -> list[float | None]:
@@ -176,10 +181,8 @@ def test_a_fallback_is_a_failed_call_of_the_assigned_model_and_a_call_of_another
     assert (estimates(found), found["role"]) == ([0.25, 0.0], "guardrail")
 
 
-def test_a_warning_tells_of_a_metric_that_one_arm_gives_more_often(tmp_path: Path) -> None:
-    parts = Parts(tmp_path)
-    exporter = parts.exporter()
-    exporter.start()
+def test_a_warning_tells_of_a_metric_that_one_arm_gives_more_often(storage: tuple[Parts, LakeExporter]) -> None:
+    parts, exporter = storage
     sessions = [f"s{number}" for number in range(800)]
     rows = [
         {"project": "p", "config_key": "config", "config_version": 1, "session_id": session}
@@ -199,5 +202,3 @@ def test_a_warning_tells_of_a_metric_that_one_arm_gives_more_often(tmp_path: Pat
 
     told = next(each for each in answer["health"]["warnings"] if each["code"] == "response_rate_differs")
     assert (told["metric"], told["variant"]) == ("stars", "gpt-4o-mini")
-    exporter.stop()
-    parts.engine.close()
