@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from analytics.experiments.arms import Experiment
-from analytics.experiments.kept_looks import KeptLooks, with_shown
+from analytics.experiments.kept_looks import ROWS_AT_ONCE_MAX, KeptLooks, with_shown
 from analytics.experiments.results import results
 from analytics.experiments.settings import Settings
 from analytics.experiments.verdicts import Pasts
@@ -45,9 +45,11 @@ class _Kept:
 class KeptResults:
     """Answers questions for results, from memory where it can; the least recently asked go first. Thread-safe."""
 
-    def __init__(self, engine: DuckDBEngine, bytes_max: int = KEPT_BYTES_MAX) -> None:
+    def __init__(
+        self, engine: DuckDBEngine, bytes_max: int = KEPT_BYTES_MAX, *, rows_at_once_max: int = ROWS_AT_ONCE_MAX
+    ) -> None:
         self._engine = engine
-        self._looks = KeptLooks(engine)
+        self._looks = KeptLooks(engine, rows_at_once_max)
         self._bytes_max = bytes_max
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
@@ -65,8 +67,8 @@ class KeptResults:
     ) -> dict[str, Any]:
         """Return the results as they are now, or of what had happened before a moment.
 
-        ``shown`` tells, where they are computed anew, since when comparisons were shown to be significant; it stands for
-        the looks of past days while these are being made, unless the caller ``waits`` for them.
+        ``shown`` tells, where they are computed anew, since when comparisons were shown to be significant; it stands
+        for the looks of past days while these are being made, unless the caller ``waits`` for them.
         """
         first = experiment.epochs[0].number
         key = (project, experiment.key, experiment.version, first, settings.inference, settings.version, before)

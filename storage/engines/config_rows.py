@@ -73,7 +73,8 @@ def row_count(rows: ConfigRows, table: Table) -> int:
     """Return about how many rows there are in the table's files that may have some of the config, and hot."""
     (part,) = (part for part in rows.parts if part.view.table is table)
     known = zip(part.view.files, part.view.statistics, strict=False)
-    return part.view.hot.num_rows + sum(rows_of(statistics) for file, statistics in known if file in part.files)
+    hot: int = part.view.hot.num_rows
+    return hot + sum(rows_of(statistics) for file, statistics in known if file in part.files)
 
 
 def _column_of(view: View, column: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -10,20 +11,21 @@ from typing import Any
 from zlib import crc32
 
 import pytest
-from experiment_days import FIRST_DAY, MODELS, at, exposure, send
+from experiment_days import FIRST_DAY, MODELS, at, events, experiment, exposure, send
 
 from analytics.experiments.kept_results import KeptResults
 from analytics.experiments.result_keeper import ResultKeeper
 from analytics.experiments.settings import Settings
 from analytics.experiments.shown import shown_before
 from analytics.experiments.subject import Subject, subject_of
-from analytics.experiments.verdicts import Past, Pasts
+from analytics.experiments.verdicts import Look, Past, Pasts
 from fallom.assignment import bucket
 from storage.registry import document
 from storage.registry.registry import Registry
 from storage.registry.resources import Authorship
 from storage.registry.result_snapshots import ResultSnapshots
 
+LATENCY = ("latency_ms", "mean", "per_call", None)
 VARIANTS = [{"model": model, "weight": 50} for model in MODELS]
 BY = Authorship("ann")
 
@@ -159,9 +161,35 @@ def test_it_is_told_since_when_a_comparison_was_shown_to_be_significant(world: W
     world.snapshots.keep("p", "config", found)
 
     def shown(of: Subject) -> Pasts:
-        return shown_before(world.snapshots, of, experiment)()
+        seen = shown_before(world.snapshots, of, experiment)()
+        return {comparison: past for comparison, past in seen.items() if past != Past()}
 
     assert shown(subject) == {((name, statistic, estimand, None), "gpt-4o-mini"): Past(shown_since=since)}
     # What another level, or nobody by then, saw says nothing.
     assert shown(replace(subject, settings=Settings(alpha=0.01))) == {}
     assert shown(replace(subject, before=at(0.5))) == {}
+
+
+def test_until_the_looks_of_many_rows_are_made_what_was_shown_stands_for_them(tmp_path: Path) -> None:
+    parts, exporter = send(tmp_path / "data", events(700, effect=0.6))
+    of = experiment()
+    kept, at_once = KeptResults(parts.engine, rows_at_once_max=0), KeptResults(parts.engine)
+    least = {(LATENCY, "gpt-4o-mini"): Past((Look(at(1), 1e-7),), shown_since=at(1))}
+
+    def asked() -> tuple[str, float, str | None]:
+        found = kept.results("p", of, shown=lambda: least)
+        (comparison,) = found["metrics"][0]["comparisons"]
+        return found["experiment"]["looks"], comparison["p_value"], comparison["first_significant_at"]
+
+    pending = asked()
+    deadline = time.monotonic() + 30
+    while (complete := asked())[0] == "pending":
+        assert time.monotonic() < deadline, "the looks were not made"
+        time.sleep(0.05)
+    (wanted,) = at_once.results("p", of)["metrics"][0]["comparisons"]
+    kept.close()
+    exporter.stop()
+    parts.engine.close()
+
+    assert pending == ("pending", 1e-7, at(1).isoformat())
+    assert complete == ("complete", wanted["p_value"], at(1).isoformat())
