@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -76,7 +77,6 @@ def _without_garbage_collection() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()
         gc.enable()
 
 
@@ -98,6 +98,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         logging.getLogger("fallom").debug("the command failed", exc_info=True)
         _end(1, str(error))
+
+
+def run() -> None:
+    """Run the command that this process is, and end it; as ``main`` where something was wrong.
+
+    All is closed and on disk by then. Python would take down each module before it ends: for the server that is a
+    second in which its successor waits.
+    """
+    main()
+    logging.shutdown()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        # Nobody reads any more: Python has its own way to end then.
+        return
+    os._exit(0)
 
 
 def _told() -> tuple[type[Exception], ...]:
