@@ -9,7 +9,7 @@ USER fallom
 # Compiled for the processor that builds the image; on another kind the first start compiles once more.
 ENV NUMBA_CACHE_DIR=/var/cache/fallom FALLOM_DATA_DIR=/var/lib/fallom
 WORKDIR /var/lib/fallom
-RUN python -m collector.warm_up
+RUN python -m server.warm_up
 
 VOLUME /var/lib/fallom
 EXPOSE 4317 4318

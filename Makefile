@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml sdk/pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, got " + sys.version.split()[0] + ": set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable ./sdk --editable '.[dev]'
-	$(BIN)/python -m collector.warm_up  # compiles the decoder, which the first start would do else
+	$(BIN)/python -m server.warm_up  # compiles what the first start, and the first question for results, would else
 	@touch $(STAMP)
 
 demo: setup
