@@ -1,6 +1,7 @@
 """``fallom-server serve``: opens the data directory and both ports, runs until it is told to stop, drains."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -78,6 +79,8 @@ async def _run(parts: Parts, listener: socket.socket) -> None:
     try:
         await asyncio.to_thread(parts.start)
         await _open(parts)
+        # What is there by now stays: the collector of cycles need not look at it ever again.
+        gc.freeze()
         await _serve(parts, http, serving, listener)
     finally:
         await parts.grpc.stop()

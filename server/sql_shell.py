@@ -1,11 +1,10 @@
 """The interactive shell of ``fallom-server sql``."""
 
-import atexit
 import os
 import readline
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from server.errors import CommandError
@@ -42,8 +41,11 @@ class Shell:
 
     def run(self) -> None:
         """Read and answer until .quit or the end of the input."""
-        _keep_history()
         print_line(".help says what there is; statements end with a semicolon")
+        with _history():
+            self._answer_all()
+
+    def _answer_all(self) -> None:
         while True:
             try:
                 text = _read()
@@ -123,17 +125,18 @@ def _read() -> str:
     return "\n".join(lines).strip()
 
 
-def _keep_history() -> None:
-    """Remember what was typed, for the next shell too."""
+@contextmanager
+def _history() -> Iterator[None]:
+    """Remember what was typed before, and what is typed meanwhile for the next shell."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     path = state / "fallom" / "sql_history"
     with suppress(OSError):
         readline.read_history_file(path)
     readline.set_history_length(_HISTORY_LINES_MAX)
 
-    def keep() -> None:
+    try:
+        yield
+    finally:
         with suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             readline.write_history_file(path)
-
-    atexit.register(keep)

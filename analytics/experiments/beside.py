@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.cohorts import Cohort
+from analytics.experiments.statistics import independence
 from fallom.assignment import effective_shares, variant_list
 from schemas.exposures import EXPOSURES
 from storage import sql
@@ -93,8 +93,7 @@ def _dependence(table: NDArray[np.int64]) -> dict[str, Any] | None:
     sessions = int(table.sum())
     if sessions < SESSIONS_MIN:
         return None
-    p_value = float(stats.chi2_contingency(table, correction=False).pvalue)
+    p_value, association = independence(table)
     if p_value >= P_MAX:
         return None
-    association = float(stats.contingency.association(table, method="cramer"))
     return {"sessions": sessions, "chi2_p": p_value, "association": association}

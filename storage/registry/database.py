@@ -42,6 +42,7 @@ _POSTGRESQL_REASONS = {
     "25006": "cannot be written: the database is read-only",
     "42501": "cannot be used: the user has no right to; grant it CREATE on the schema, and its tables",
 }
+_GONE = "is gone; restore it from a backup"
 _POSTGRESQL_BUSY = frozenset({"55P03", "57014", "40001", "40P01", "53300"})
 
 
@@ -78,12 +79,15 @@ class Database:
     def reopen(self) -> None:
         """Drop what connections hold, so that the next one finds the file as it is now, not as it was once read.
 
-        Raises RegistryUnavailableError where it is gone: to open it would make an empty one.
+        Raises RegistryUnavailableError where it is gone.
         """
-        if self._path is not None and not self._path.exists():
-            raise RegistryUnavailableError(f"registry {self._name} is gone; restore it from a backup")
+        if self._is_gone():
+            raise RegistryUnavailableError(f"registry {self._name} {_GONE}")
         if self._path is not None:
             self._engine.dispose()
+
+    def _is_gone(self) -> bool:
+        return self._path is not None and not self._path.exists()
 
     def copy_to(self, path: Path) -> None:
         """Write a copy of the database, as it is at one moment, to a new file, synced.
@@ -136,6 +140,8 @@ class Database:
     def _error(self, err: SQLAlchemyError) -> RegistryError:
         cause = err.orig if isinstance(err, DBAPIError) else err
         code = getattr(cause, "sqlite_errorname", None) or ""
+        if code.startswith("SQLITE_CANTOPEN") and self._is_gone():
+            return RegistryUnavailableError(f"registry {self._name} {_GONE}")
         for reason, words in _SQLITE_REASONS.items():
             if code.startswith(reason):
                 kind = RegistryBusyError if reason in _BUSY_REASONS else RegistryUnavailableError
@@ -163,9 +169,14 @@ def _is_sqlite(url: URL) -> bool:
 def _engine(url: URL, busy_timeout_ms: int) -> Engine:
     shown = url.render_as_string(hide_password=True)
     if _is_sqlite(url):
-        _make_directory(url)
+        _make_file(url)
+        # From now on it is opened, never made: in place of one that is lost, SQLite would put an empty one.
+        uri = f"{Path(url.database or '').absolute().as_uri()}?mode=rw"
         # The driver's time-out is SQLite's busy_timeout, in force before the first statement.
-        engine = create_engine(url, connect_args={"timeout": busy_timeout_ms / 1000})
+        engine = create_engine(
+            url,
+            creator=lambda: sqlite3.connect(uri, uri=True, timeout=busy_timeout_ms / 1000, check_same_thread=False),
+        )
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -195,15 +206,21 @@ def _first_line(cause: BaseException | None) -> str:
     return str(cause).strip().split("\n", 1)[0]
 
 
-def _make_directory(url: URL) -> None:
+def _make_file(url: URL) -> None:
     if not url.database or url.database == ":memory:":
         raise RegistryUnavailableError("registry URL must name a file, got a SQLite database in memory")
-    directory = Path(url.database).parent
+    path = Path(url.database)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise RegistryUnavailableError(f"registry {path}: its directory cannot be made: {err.strerror}") from err
+    try:
+        path.open("xb").close()
+    except FileExistsError:
+        pass
     except OSError as err:
         raise RegistryUnavailableError(
-            f"registry {url.database}: its directory cannot be made: {err.strerror}"
+            f"registry {path} cannot be made: {err.strerror}; check that its directory exists and may be written"
         ) from err
 
 

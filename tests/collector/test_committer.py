@@ -110,8 +110,8 @@ def test_tries_come_ever_more_seldom_up_to_a_limit(parts: Parts) -> None:
 
 
 def test_rows_that_come_meanwhile_do_not_hasten_the_next_try(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector.committer, "RETRY_S_MIN", 0.5)
-    monkeypatch.setattr(collector.committer, "RETRY_S_MAX", 0.5)
+    monkeypatch.setattr(collector.committer, "RETRY_S_MIN", 60)
+    monkeypatch.setattr(collector.committer, "RETRY_S_MAX", 60)
     lake = FailingLake(parts.data.lake, {"spans": 1000})
     exporter = over(parts, lake, segment_bytes_max=1)
     exporter.start()

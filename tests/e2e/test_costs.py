@@ -89,7 +89,7 @@ def cost_estimates(server: ServerProcess) -> list[tuple[str, float | None, int]]
     (metric,) = [
         metric
         for metric in server.results("test")["metrics"]
-        if metric["name"] == "cost_usd" and metric["estimand"] == "per_session"
+        if (metric["name"], metric["statistic"], metric["estimand"]) == ("cost_usd", "mean", "per_session")
     ]
     return [(arm["key"], arm["estimate"], round(arm["coverage"], 6)) for arm in metric["variants"]]
 

@@ -249,7 +249,8 @@ def test_who_watches_does_not_hold_up_the_end(tmp_path: Path, started: Callable[
 
         assert server.terminate() == 0
 
-        assert time.monotonic() - began_s < 6
+        # Held up, it takes the 30 s that the call may take.
+        assert time.monotonic() - began_s < 20
         assert watcher.ended.wait(5)
         assert watcher.told == [SERVING, NOT_SERVING]
 
@@ -271,7 +272,8 @@ def test_who_asks_for_a_description_does_not_hold_up_the_end_either(
 
         assert server.terminate() == 0
 
-        assert time.monotonic() - began_s < 6
+        # Held up, it takes the 30 s that the call may take.
+        assert time.monotonic() - began_s < 20
         with pytest.raises(grpc.RpcError) as caught:
             next(call)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -30,7 +30,14 @@ SESSIONS = 50
 VISIBLE_SECONDS_MAX = 2.0
 CLIENT_SECONDS_MAX = 90
 COUNTS = ("sessions", "calls")
-MEANS = ("error_rate", "input_tokens", "output_tokens", "score", "solved")
+# What is compared, and over what: a call for what a call has, a session for the application's own figures.
+MEANS = {
+    "error_rate": "per_call",
+    "input_tokens": "per_call",
+    "output_tokens": "per_call",
+    "score": "per_session",
+    "solved": "per_session",
+}
 URL_ARGUMENTS = ("traces_url", "configs_url", "prompts_url")
 
 
@@ -362,7 +369,7 @@ def measured(server: ServerProcess, key: str) -> dict[str, float]:
     results = server.results(key)
     seen = {f"{variant['key']} {count}": variant[count] for variant in results["variants"] for count in COUNTS}
     for metric in results["metrics"]:
-        if metric["name"] in MEANS and metric["statistic"] in ("mean", "ratio", "proportion"):
+        if metric["estimand"] == MEANS.get(metric["name"]) and metric["statistic"] in ("mean", "ratio", "proportion"):
             seen |= {f"{variant['key']} {metric['name']}": variant["estimate"] for variant in metric["variants"]}
     return seen
 

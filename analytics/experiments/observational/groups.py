@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from analytics.experiments.health.warning import warning
+from analytics.experiments.statistics import Estimate, estimate_difference, independence
 from storage import sql
 from storage.engines.duckdb import QuerySession
 
@@ -65,7 +65,7 @@ def _shares(session: QuerySession, name: str, column: str, keys: Sequence[str]) 
     difference = p_value = None
     if known.all():
         difference = float(np.abs(table[0] / known[0] - table[1] / known[1]).sum() / 2)
-        p_value = float(stats.chi2_contingency(table, correction=False).pvalue) if len(places) > 1 else 1.0
+        p_value = independence(table)[0]
     return {
         "name": name,
         "measure": "total_variation_distance",
@@ -112,9 +112,10 @@ def _standardised(groups: Sequence[Mapping[str, Any]]) -> tuple[float | None, fl
     spread = math.sqrt((first["variance"] + second["variance"]) / 2)
     if spread == 0:
         return (0.0, 1.0) if apart == 0 else (None, None)
-    moments = [(each["mean"], math.sqrt(each["variance"]), each["sessions"]) for each in groups]
-    p_value = float(stats.ttest_ind_from_stats(*moments[0], *moments[1], equal_var=False).pvalue)
-    return apart / spread, p_value
+    estimates = (
+        Estimate.of(each["mean"], each["variance"] / each["sessions"], each["sessions"] - 1) for each in groups
+    )
+    return apart / spread, estimate_difference(*estimates).p_value
 
 
 def _differs(difference: float | None, p_value: float | None) -> bool:

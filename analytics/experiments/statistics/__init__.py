@@ -22,6 +22,7 @@ from analytics.experiments.statistics.comparison import (
     estimate_difference,
     estimate_lift,
 )
+from analytics.experiments.statistics.contingency import independence
 from analytics.experiments.statistics.cuped import Adjustment, CovariateSums, adjust_by_covariate
 from analytics.experiments.statistics.estimate import Estimate, Interval, Status, estimate_interval
 from analytics.experiments.statistics.multiplicity import benjamini_hochberg, bonferroni, holm
@@ -97,6 +98,7 @@ __all__ = [
     "estimate_ratio_small_sample",
     "estimate_stratified_ratio",
     "holm",
+    "independence",
     "lift_standard_error",
     "log_bayes_factor",
     "log_bayes_factors",

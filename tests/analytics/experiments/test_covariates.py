@@ -22,7 +22,9 @@ from storage.registry.resources import ConfigVersion
 
 MODELS = ("gpt-4o", "gpt-4o-mini")
 WEIGHTS = ((50, 50), (80, 20))
-STARTS = (TODAY - timedelta(days=9), TODAY - timedelta(days=4))
+# From midnight: the hours of the calls, which their latencies go by, are the same whenever this is run.
+_MIDNIGHT = TODAY.replace(hour=0, minute=0, second=0, microsecond=0)
+STARTS = (_MIDNIGHT - timedelta(days=9), _MIDNIGHT - timedelta(days=4))
 CUSTOMERS = 9
 SESSIONS = 120
 

@@ -365,6 +365,21 @@ def test_a_directory_in_place_of_the_file_says_so(tmp_path: Path) -> None:
         Registry(url(tmp_path))
 
 
+def test_where_the_file_is_lost_none_is_made_in_its_place(tmp_path: Path) -> None:
+    with opened(tmp_path) as registry:
+        file = tmp_path / "registry.sqlite3"
+        aside = file.rename(tmp_path / "aside")
+        # Whoever asks on a connection that is new opens the file anew.
+        registry._database._engine.dispose()
+
+        with pytest.raises(RegistryUnavailableError, match=f"registry {file} is gone; restore it from a backup"):
+            registry.refresh()
+
+        assert not file.exists()
+        aside.rename(file)
+        registry.refresh()
+
+
 def test_a_file_in_place_of_the_directory_says_so(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     with pytest.raises(RegistryUnavailableError, match="its directory cannot be made"):

@@ -309,10 +309,11 @@ def test_while_files_are_merged_and_committed_every_reader_sees_every_row_once(l
     stopping = threading.Event()
     problems: list[str] = []
     seen = 0
+    # Made before anything is written, as a server does: it takes drafts for what a crash left.
+    reader = UpkeepLake(lake.lake.directory).lake
 
     def read() -> None:
         nonlocal seen
-        reader = UpkeepLake(lake.lake.directory).lake
         while not stopping.is_set():
             low = committed
             files = list(reader.snapshot(SPANS, "w").files)
