@@ -9,21 +9,26 @@ made of states, in which the days stand for epochs, and the statements of the re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.cohort_reader import MODELS_MAX, read_exposures
-from analytics.experiments.cohorts import Window
+from analytics.experiments.cohorts import LABELS, Cohort, Window
 from analytics.experiments.custom_metrics import CATEGORIES_MAX, CUSTOM_METRICS_MAX, CustomMetric, declared_types
+from analytics.experiments.day_sums import NEVER, Days, DaySums, read_day_sums
+from analytics.experiments.measures import totals_of
 from analytics.experiments.memberships import Memberships, memberships
 from analytics.experiments.metrics import RatioMetric
 from analytics.experiments.served_models import is_same_model
+from analytics.experiments.session_sums import SessionSums
+from analytics.experiments.session_totals import session_totals
 from analytics.experiments.settings import Settings
 from analytics.experiments.statistics import RatioSums
 from analytics.experiments.sums import ArmSums, Expressions, SumColumns
@@ -32,6 +37,7 @@ from storage.engines.duckdb import QuerySession
 
 LOOKS_MAX = 400
 """Days that are looked at apart: the latest; those before are one look."""
+_TOTALS = "(SELECT * FROM steady_totals UNION ALL BY NAME SELECT * FROM several_totals)"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 
@@ -103,7 +109,7 @@ class Course:
         self._sessions = expressions.alias("count(*)")
         self._columns = {metric: SumColumns.of(metric, expressions) for metric in metrics}
         rows = self._session.query(
-            f"SELECT arm, epoch, {expressions} FROM session_totals GROUP BY arm, epoch"  # noqa: S608 - expressions are the metrics' own
+            f"SELECT arm, epoch, {expressions} FROM {_TOTALS} GROUP BY arm, epoch"  # noqa: S608 - expressions are the metrics' own
         )
         names = [name for name in rows.column_names if name not in ("arm", "epoch")]
         sums = self._new_sums()
@@ -172,31 +178,64 @@ class Course:
         return _Sums(len(self._experiment.arms), len(self._experiment.epochs), len(self.days))
 
     def _keep_states(self, found: Memberships) -> None:
-        session = self._session
-        session.add("assigned", found.assigned)
-        of_experiment = {"key": self._experiment.key}
-        column = self._experiment.column
-        session.keep("called", sql.load("course_called").format(column=column), of_experiment)
-        session.add("members", found.members)
+        session, experiment, success = self._session, self._experiment, self._settings.success
+        since = np.full(len(found.cohort.arms), NEVER, np.int32)
+        arms = np.full(len(since), -1, np.int32)
+        numbers = found.entered["number"].to_numpy()
+        since[numbers], arms[numbers] = found.entered["since"].to_numpy(), found.entered["arm"].to_numpy()
+        sums = read_day_sums(session, experiment, found.cohort.index, since, arms)
         session.add("entered", found.entered)
+        session.add("called", sums.called)
         session.add("assigned_models", self._assigned_models())
         session.keep("fallback_days", sql.load("fallback_days"))
-        success = self._settings.success
-        parameters = {**of_experiment, "config_key": self._config_key, "success": success, "first_day": self.days[0]}
-        session.keep("session_days", sql.load("session_days").format(column=column), parameters)
+        session.keep("success_days", sql.load("success_days"), {"config_key": self._config_key, "success": success})
+        several = self._several(found, sums)
+        self._keep_several(found, sums, several, since)
+        steady = self._steady(found, sums, several)
+        successes = None if success is None else pa.chunked_array([], pa.string())
+        session.add("steady_totals", session_totals(*steady, np.empty(0, np.int64), successes))
+
+    def _several(self, found: Memberships, sums: DaySums) -> NDArray[np.int32]:
+        """Return the numbers of the sessions that are not the same from their first day on."""
+        events = self._session.query("SELECT number FROM fallback_days UNION SELECT number FROM success_days")
+        numbers = found.members["number"].to_numpy()
+        moves = np.flatnonzero(np.bincount(numbers, minlength=len(found.cohort.arms)) > 1)
+        leaves = numbers[found.members["until"].is_valid().to_numpy()]
+        parts = (events["number"].to_numpy(), sums.others["number"].to_numpy(), moves, leaves)
+        return np.unique(np.concatenate(parts)).astype(np.int32)
+
+    def _keep_several(self, found: Memberships, sums: DaySums, several: NDArray[np.int32], since: Days) -> None:
+        """Keep the totals of their states, as if each were a session; an epoch stands for an epoch's day."""
+        session = self._session
+        session.add("day_rows", pa.concat_tables([sums.first_days(several, since), sums.others]))
+        session.add("members", found.members.filter(pc.is_in(found.members["number"], pa.array(several))))
+        session.keep("session_days", sql.load("session_days"))
         session.keep("session_states", sql.load("session_states"))
-        # From here on as if each state were a session.
         session.keep("cohort", sql.load("state_changes"), self._codes)
         session.keep(
             "config_totals", "SELECT state AS session_id, *, unpriced_count = 0 AS is_cost_known FROM session_states"
         )
         session.keep("fallbacks", "SELECT state AS number FROM session_states WHERE fallbacks > 0")
         session.keep("successes", "SELECT state AS session_id FROM session_states WHERE success > 0")
-        session.keep(
-            "session_totals",
-            sql.load("session_totals").format(sessions="cohort"),
-            {"success_is_declared": success is not None},
-        )
+        is_declared = self._settings.success is not None
+        session.keep("several_totals", *totals_of("cohort", success_is_declared=is_declared))
+        session.add("members", found.members)
+
+    def _steady(self, found: Memberships, sums: DaySums, several: NDArray[np.int32]) -> tuple[Cohort, SessionSums]:
+        """Return the others, which are of one state, as a cohort whose epochs stand for an epoch's days."""
+        members = found.members.filter(pc.invert(pc.is_in(found.members["number"], pa.array(several))))
+        numbers, arm, epoch, since = (members[name].to_numpy() for name in ("number", "arm", "epoch", "since"))
+        count = len(found.cohort.arms)
+        labels = np.full(count, LABELS.index("forced"), np.int8)
+        labels[numbers] = LABELS.index("randomised")
+        arms, epochs = np.full((2, count), -1)
+        arms[numbers], epochs[numbers] = arm, epoch.astype(np.int64) * len(self.days) + since - self.days[0]
+        cohort = replace(found.cohort, labels=labels, arms=arms, epochs=epochs)
+        places = np.full(count, -1, np.int32)
+        is_steady = cohort.is_counted
+        places[is_steady] = np.arange(len(numbers), dtype=np.int32)
+        totals = {name: values[is_steady] for name, values in sums.totals.items()}
+        return cohort, SessionSums(places, totals, np.zeros(len(numbers), np.int64), sums.called, 0)
 
     def _assigned_models(self) -> pa.Table:
         """Return the models called that are those of their arms."""

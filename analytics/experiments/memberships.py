@@ -27,13 +27,13 @@ Days = NDArray[np.int32]
 class Memberships:
     """``members``: number, arm, epoch, since, until (NULL: to the end), in days since 1970; a session may have several.
 
-    ``entered``: session_id, number and since, its first day, of each session that ever counts; ``assigned`` likewise
-    its arm.
+    ``entered``: session_id, number and since, its first day, of each session that ever counts, and the arm that it was
+    first in. The numbers are the cohort's.
     """
 
+    cohort: Cohort
     members: pa.Table
     entered: pa.Table
-    assigned: pa.Table
 
     def since_day(self, day: int) -> Memberships:
         """Return them with all that was before a day as of that day."""
@@ -43,7 +43,7 @@ class Memberships:
             return table.set_column(place, "since", pc.max_element_wise(table["since"], pa.scalar(day, pa.int32())))
 
         is_left = pc.fill_null(pc.greater(self.members["until"], day), True)
-        return Memberships(since(self.members.filter(is_left)), since(self.entered), self.assigned)
+        return Memberships(self.cohort, since(self.members.filter(is_left)), since(self.entered))
 
     @property
     def first_day(self) -> int | None:
@@ -70,10 +70,10 @@ def memberships(experiment: Experiment, exposures: pa.Table, customers: pa.Table
     )
     rows = list(_changing(experiment, exposures, customers, window, cohort, np.flatnonzero(~is_steady)))
     members = pa.concat_tables([steady, pa.Table.from_pylist(rows, _SCHEMA)]).combine_chunks()
-    return Memberships(members, *_sessions(members, cohort))
+    return Memberships(cohort, members, _entered(members, cohort))
 
 
-def _sessions(members: pa.Table, cohort: Cohort) -> tuple[pa.Table, pa.Table]:
+def _entered(members: pa.Table, cohort: Cohort) -> pa.Table:
     """Return each session that ever counts, once: since when, and the arm that it was first in."""
     numbers = members["number"].to_numpy()
     # In the order of time within a session.
@@ -81,8 +81,7 @@ def _sessions(members: pa.Table, cohort: Cohort) -> tuple[pa.Table, pa.Table]:
     first = order[np.unique(numbers[order], return_index=True)[1]]
     own = members.take(pa.array(first))
     ids = cohort.session_ids.take(own["number"])
-    entered = pa.table({"session_id": ids, "number": own["number"], "since": own["since"]})
-    return entered, pa.table({"session_id": ids, "number": own["number"], "arm": own["arm"]})
+    return pa.table({"session_id": ids, **{name: own[name] for name in ("number", "since", "arm")}})
 
 
 def _may_change(experiment: Experiment, exposures: pa.Table, cohort: Cohort) -> NDArray[np.bool_]:

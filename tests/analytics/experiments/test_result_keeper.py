@@ -170,7 +170,9 @@ def test_it_is_told_since_when_a_comparison_was_shown_to_be_significant(world: W
     assert shown(replace(subject, before=at(0.5))) == {}
 
 
-def test_until_the_looks_of_many_rows_are_made_what_was_shown_stands_for_them(tmp_path: Path) -> None:
+def test_until_the_looks_of_many_rows_are_made_what_was_shown_stands_for_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     parts, exporter = send(tmp_path / "data", events(700, effect=0.6))
     of = experiment()
     kept, at_once = KeptResults(parts.engine, rows_at_once_max=0), KeptResults(parts.engine)
@@ -182,9 +184,9 @@ def test_until_the_looks_of_many_rows_are_made_what_was_shown_stands_for_them(tm
         return found["experiment"]["looks"], comparison["p_value"], comparison["first_significant_at"]
 
     pending = asked()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while (complete := asked())[0] == "pending":
-        assert time.monotonic() < deadline, "the looks were not made"
+        assert time.monotonic() < deadline, f"the looks were not made: {caplog.text}"
         time.sleep(0.05)
     (wanted,) = at_once.results("p", of)["metrics"][0]["comparisons"]
     kept.close()
@@ -192,4 +194,5 @@ def test_until_the_looks_of_many_rows_are_made_what_was_shown_stands_for_them(tm
     parts.engine.close()
 
     assert pending == ("pending", 1e-7, at(1).isoformat())
-    assert complete == ("complete", wanted["p_value"], at(1).isoformat())
+    # Added up by several threads, in any order.
+    assert complete == ("complete", pytest.approx(wanted["p_value"], rel=1e-9), at(1).isoformat())
