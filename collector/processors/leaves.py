@@ -1,9 +1,10 @@
-"""Counts a call of a model once, also where two libraries make a span of it: the innermost one counts.
+"""Counts a call of a model once, also where two libraries make a span of it: of nested ones the innermost counts.
 
 A framework's span, or an instrumentor's, lies around the one of the provider's own client: both are a ``chat``, with
 the same tokens. The inner one ends first, and so comes first or together with the outer one; a span that a call of a
 model was seen directly within is no leaf. Where the outer one came in an earlier batch, it has been counted, and what
-comes within it is not. Embeddings and rerankings are calls of their own wherever they lie.
+comes within it is not. Of two that lie side by side the first counts (twins.py). Embeddings and rerankings are calls of
+their own wherever they lie.
 
 What was seen is remembered for some hundred thousand calls, of this process: over several servers both may count.
 """
@@ -13,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from collector.processors.columns import Coded, Integers, booleans, validity, with_columns
+from collector.processors.twins import Twins
 from collector.siphash import RowHash, UInt64s
 
 PLACES = 2**18
@@ -26,9 +28,10 @@ class Leaves:
         self._hash = RowHash()
         self._outer = _Seen(places)
         self._counted = _Seen(places)
+        self._twins = Twins(places)
 
     def __call__(self, spans: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the spans with ``is_inference`` false where the call was counted with a span within, or around."""
+        """Return the spans with ``is_inference`` false where another span is counted for the call."""
         calls = _generating(spans)
         if not len(calls):
             return spans
@@ -40,6 +43,8 @@ class Leaves:
             is_within[has_parent] = self._counted.has(around)
             self._outer.add(around)
         counts = ~is_within & ~self._outer.has(keys)
+        if counts.any():
+            counts[counts] = ~self._twins(spans, calls[counts])
         # A call within one that was counted is counted with it, as is what comes within itself.
         self._counted.add(keys[counts | is_within])
         if counts.all():

@@ -247,6 +247,12 @@ def test_values_of_another_type_or_sign_are_not_the_same() -> None:
     assert same({"a": [1, 2.5, None]}, {"a": [1, 2.5, None]})
 
 
+def test_a_double_in_a_text_may_be_written_in_either_way() -> None:
+    assert same("4.6e-05", "4.6e-5")
+    assert not same("4.6e-05", "4.7e-5")
+    assert not same("1.0", "1")
+
+
 def test_a_varint_can_be_padded_and_a_negative_number_takes_ten_bytes() -> None:
     assert varint(1, 3) == b"\x81\x80\x00"
     assert varint(-1) == b"\xff" * 9 + b"\x01"

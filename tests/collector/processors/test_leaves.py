@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from collector_inputs import batch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collector.processors.columns import FEW
 from collector.processors.leaves import Leaves
@@ -100,3 +103,82 @@ def test_a_large_batch_is_as_many_small_ones() -> None:
 
 def _pair(number: int) -> tuple[tuple[str, str | None], ...]:
     return (("inner", f"outer {number}"), ("outer", None))
+
+
+def beside(span_id: str, scope: str, start_s: float, end_s: float, **columns: Any) -> dict[str, Any]:
+    times = {"start_time_unix_nano": int(start_s * 1e9), "duration_ns": int((end_s - start_s) * 1e9)}
+    return span(span_id, "agent", scope_name=scope, **times, **{"provider": "anthropic", "output_tokens": 7} | columns)
+
+
+TWIN = beside("twin", "openinference", 1.1, 1.9, provider="Anthropic")
+
+
+def test_of_two_libraries_spans_of_one_call_side_by_side_the_first_counts() -> None:
+    own = beside("own", "openllmetry", 1, 2)
+
+    assert counted(Leaves(), own, TWIN) == ["own"]
+    assert counted(Leaves(), TWIN, own) == ["twin"]
+
+
+def test_a_span_of_an_earlier_batch_stands_for_the_call() -> None:
+    leaves = Leaves()
+
+    for _ in range(2):
+        assert counted(leaves, beside("own", "openllmetry", 1, 2)) == ["own"]
+        assert counted(leaves, TWIN) == []
+
+
+def test_of_calls_that_are_made_at_once_each_counts() -> None:
+    # As they come: the one inside ends first.
+    spans = [
+        beside(f"{scope}{number}", scope, 1 + number / 100 + inside, 2 + number / 100 - inside)
+        for number in range(3)
+        for scope, inside in (("openinference", 0.001), ("openllmetry", 0))
+    ]
+
+    assert counted(Leaves(), *spans) == ["openinference0", "openinference1", "openinference2"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        beside("other", "openllmetry", 1.1, 1.9),
+        beside("other", "openinference", 1.5, 2.5),
+        beside("other", "openinference", 1.1, 1.9, provider="openai"),
+        beside("other", "openinference", 1.1, 1.9, output_tokens=8),
+        beside("other", "openinference", 1.1, 1.9, parent_span_id="another"),
+        beside("other", "openinference", 1.1, 1.9, parent_span_id=None),
+        beside("other", "openinference", 1.1, 1.9, project="q"),
+        beside("other", "openinference", 1.1, 1.9, operation="embeddings"),
+    ],
+    ids=["library", "time", "provider", "answer", "parent", "no parent", "project", "operation"],
+)
+def test_what_differs_is_another_call(other: dict[str, Any]) -> None:
+    assert counted(Leaves(), beside("own", "openllmetry", 1, 2), other) == ["own", "other"]
+
+
+def test_calls_that_failed_are_told_twice_too() -> None:
+    spans = [beside(name, name, 1, 2, output_tokens=None) for name in ("openllmetry", "openinference")]
+
+    assert counted(Leaves(), *spans) == ["openllmetry"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.integers(1, 3), st.integers(0, 2), st.booleans()),
+        max_size=12,
+    ),
+    st.integers(0, 12),
+)
+def test_in_any_batches_it_is_what_one_span_after_another_gives(
+    drawn: list[tuple[str, int, int, int, bool]], cut: int
+) -> None:
+    spans = [
+        beside(f"s{number}", scope, start, start + length, output_tokens=tokens, provider=None if bare else "p")
+        for number, (scope, start, length, tokens, bare) in enumerate(drawn)
+    ]
+    one_by_one, at_once = Leaves(), Leaves()
+
+    wanted = [name for each in spans for name in counted(one_by_one, each)]
+
+    assert [name for part in (spans[:cut], spans[cut:]) if part for name in counted(at_once, *part)] == wanted
