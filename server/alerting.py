@@ -1,40 +1,35 @@
-"""The parts of alerts, put together: who looks, who raises, who delivers."""
+"""The parts of alerts, put together: who raises, who delivers."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from analytics.alerts.deliverer import Deliverer
-from analytics.alerts.keeper import AlertKeeper
 from analytics.alerts.message import message_of_test
 from analytics.alerts.raiser import AlertRaiser, channels
 from analytics.alerts.sending import Sender, declared
 from server.settings import ServerSettings
 from storage.alerts.outbox import Delivery, Outbox, Status
-from storage.engines.duckdb import DuckDBEngine
 from storage.registry.errors import ResourceNotFoundError
 from storage.registry.registry import Registry
 
 
 class Alerting:
-    """Looks for what alerts are about, and delivers it. ``raiser`` may be called with results by others, too."""
+    """Delivers what ``raiser`` raises of the results that it is told of."""
 
-    def __init__(self, settings: ServerSettings, registry: Registry, engine: DuckDBEngine, server: str) -> None:
+    def __init__(self, settings: ServerSettings, registry: Registry, server: str) -> None:
         self._registry = registry
         self._url = (settings.public_url or "").rstrip("/")
         self.outbox = Outbox(registry)
         self._deliverer = Deliverer(self.outbox, Sender(registry, settings.mail_server).send)
         self.raiser = AlertRaiser(registry, server, url=self._url, wake=self._deliverer.wake)
-        self._keeper = AlertKeeper(engine, registry, self.raiser, interval_s=settings.alert_interval_s)
 
     def start(self) -> None:
         """Begin."""
         self._deliverer.start()
-        self._keeper.start()
 
     def stop(self) -> None:
         """End; safe twice and without ``start``."""
-        self._keeper.stop()
         self._deliverer.stop()
 
     def test(self, project: str, key: str) -> list[Status]:

@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, CliApp, CliSubCommand, SettingsConfi
 
 from server.errors import CommandError
 
+# As a shell tells of a process that SIGPIPE ended.
+_READER_GONE = 141
 COMMANDS = {
     "serve": ("server.serve_command:Serve", "Start the server."),
     "apply": ("server.registry_commands:Apply", "Load configs, prompts, prices and experiments from a YAML file."),
@@ -30,6 +32,7 @@ COMMANDS = {
     "stop": ("server.rollout_commands:Stop", "Stop a test at once."),
     "end": ("server.end_command:End", "End an experiment with a decision."),
     "results": ("server.results_command:Results", "Show an experiment's figures, verdicts and recommendation."),
+    "compare": ("server.compare_command:Compare", "Compare two models, prompts, tags or customers of the traces."),
     "sql": ("server.sql_command:Sql", "Ask a read-only SQL question."),
     "traces": ("server.traces_command:TracesCommands", "Export spans as JSON lines or Parquet."),
     "forget": ("server.forget_command:Forget", "Remove all rows of one customer."),
@@ -87,10 +90,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with _without_garbage_collection():
             known = command(arguments[0] if arguments else None)
         CliApp.run(known, cli_args=arguments)
+        # Here, where it can still be told that nobody reads it.
+        sys.stdout.flush()
     except ValidationError as error:
         _end(2, *(_flag_problem(problem) for problem in error.errors()))
     except SettingsError as error:
         _end(2, str(error).removeprefix("error parsing CLI: "))
+    except BrokenPipeError:
+        # Whoever read the output, such as head, has seen enough; what is left of it goes nowhere, also at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_READER_GONE)
     except KeyboardInterrupt:
         _end(130, "interrupted")
     except Exception as error:

@@ -151,10 +151,16 @@ class Parts:
             self.exporter.on_sealed(self.forwarding.keep)
         self.results = KeptResults(self.engine)
         self.snapshots = ResultSnapshots(self.registry, writer_id)
+        self.alerting = Alerting(settings, self.registry, writer_id)
         self.result_keeper = ResultKeeper(
-            self.engine, self.registry, self.results, self.snapshots, interval_s=settings.snapshot_interval_s
+            self.engine,
+            self.registry,
+            self.results,
+            self.snapshots,
+            interval_s=settings.snapshot_interval_s,
+            watcher=self.alerting.raiser,
+            watch_interval_s=settings.alert_interval_s,
         )
-        self.alerting = Alerting(settings, self.registry, self.engine, writer_id)
         self.live = LiveFeed(self.engine)
         self.exporter.on_stored = self.live.offer
         self.upkeep = Upkeep(

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import orjson
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
 from analytics.client.question import Question
 from analytics.experiments.settings import Inference
-from analytics.reports.csv_file import csv_of
-from analytics.reports.forest_plot import forest_plot
-from analytics.reports.markdown import markdown_of
-from analytics.reports.png import PngError, png_of
 from analytics.reports.printable import printable
 from analytics.reports.summary import moment
+from schemas.api.query_moment import Moment
 from server import api_client
 from server.errors import CommandError
 from server.flags import ApiKey, AsJson
 from server.output import print_rows
-from server.results_table import print_report
+from server.results_output import ResultsFormat, check_plot, draw, print_json, print_results
 from server.watching import watch
-
-ResultsFormat = Literal["table", "json", "csv", "markdown"]
 
 
 class Results(BaseModel):
@@ -44,7 +35,7 @@ class Results(BaseModel):
     version: Annotated[int | None, Field(ge=1, description="Of this config version.")] = None
     epoch: Annotated[int | None, Field(ge=1, description="Of this weight epoch.")] = None
     segment: Annotated[str | None, Field(description="Of each value of this segment.")] = None
-    as_of: Annotated[datetime | None, Field(description="As they were at this time, ISO 8601, UTC if no zone.")] = None
+    as_of: Annotated[Moment | None, Field(description="As they were at this time, ISO 8601, UTC if no zone.")] = None
     inference: Annotated[Inference | None, Field(description="Instead of the experiment's own inference.")] = None
     format: Annotated[ResultsFormat, Field(description="table, json, csv or markdown.")] = "table"
     as_json: AsJson = False
@@ -57,17 +48,21 @@ class Results(BaseModel):
 
     def cli_cmd(self) -> None:
         """Print the results, or the list of experiments."""
-        # A terminal that has no ▲ gets a question mark; the word beside it says the same.
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="replace")
-        if self.key is None and self._form not in ("table", "json"):
-            raise CommandError(f"format: {self._form} is for one experiment's results: name its key")
-        if self.plot is not None and self.plot.suffix not in (".svg", ".png"):
-            raise CommandError(f"plot: a file name that ends in .svg or .png expected, got {str(self.plot)!r}")
+        if self.key is None:
+            self._check_list()
+        check_plot(self.plot)
         if self.watch is None:
             self._show(self._ask())
         else:
             watch(self.watch, self._ask, self._show)
+
+    def _check_list(self) -> None:
+        """Raise CommandError for what a list of experiments does not have."""
+        if self._form not in ("table", "json"):
+            raise CommandError(f"format: {self._form} is for one experiment's results: name its key")
+        for name in ("metric", "version", "epoch", "segment", "as_of", "inference", "plot"):
+            if getattr(self, name) is not None:
+                raise CommandError(f"{name}: it is for one experiment's results: name its key")
 
     @property
     def _form(self) -> ResultsFormat:
@@ -90,21 +85,13 @@ class Results(BaseModel):
             _print_list(found, as_json=self._form == "json")
             return
         if self.plot is not None:
-            _draw(found, self.plot)
-        match self._form:
-            case "json":
-                sys.stdout.write(orjson.dumps(found).decode() + "\n")
-            case "csv":
-                sys.stdout.write(csv_of(found).replace("\r\n", "\n"))
-            case "markdown":
-                sys.stdout.write(markdown_of(found))
-            case "table":
-                print_report(found)
+            draw(found, self.plot)
+        print_results(found, self._form)
 
 
 def _print_list(found: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(orjson.dumps(found).decode() + "\n")
+        print_json(found)
         return
     columns = ("key", "status", "control", "variants", "sessions", "calls", "last seen")
     print_rows(columns, [_list_row(entry) for entry in found["experiments"]], as_json=False)
@@ -120,18 +107,3 @@ def _list_row(entry: Mapping[str, Any]) -> list[object]:
         entry["calls"],
         moment(entry["last_seen_at"]) if entry["last_seen_at"] else None,
     ]
-
-
-def _draw(results: Mapping[str, Any], path: Path) -> None:
-    """Write the picture; under its own name it is whole."""
-    svg = forest_plot(results)
-    try:
-        content = svg.encode() if path.suffix == ".svg" else png_of(svg)
-    except PngError as error:
-        raise CommandError(f"plot: {error}") from error
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from schemas.api.alert import KINDS
 from schemas.api.prompt import template_variables
 
 names = st.text(string.ascii_letters + string.digits + "-_.:/é日 ", min_size=1, max_size=12).filter(
@@ -129,6 +130,20 @@ def experiments(config: str) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @st.composite
+def alerts(draw: st.DrawFn, known: list[str]) -> dict[str, Any]:
+    """Return an alert of all experiments, or of some of these and one that is not there yet; without a secret."""
+    paths = st.text(string.ascii_letters + string.digits + "-_.~/%?=&", max_size=20)
+    webhook = st.fixed_dictionaries({"url": paths.map("https://hooks.example.com:8443/{}".format)})
+    local = st.text(string.ascii_letters + string.digits + "+-_", min_size=1, max_size=10)
+    addresses = st.lists(local.map("{}@example.com".format), min_size=1, max_size=3, unique=True)
+    ways = {"webhook": webhook, "email": st.fixed_dictionaries({"to": addresses})}
+    chosen = draw(st.lists(st.sampled_from(sorted(ways)), min_size=1, unique=True))
+    some = st.lists(st.sampled_from([*dict.fromkeys(known), "not there yet"]), min_size=1, unique=True)
+    about_what = {"experiments": st.just("all") | some, "on": st.lists(st.sampled_from(KINDS), min_size=1, unique=True)}
+    return {name: draw(ways[name]) for name in chosen} | draw(st.fixed_dictionaries({}, optional=about_what))
+
+
+@st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Return a valid document as plain data; its prompt tests name prompts of its own."""
     prompt_keys = draw(st.lists(names, max_size=3, unique=True))
@@ -144,6 +159,10 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         ],
         "prices": [draw(prices(key)) for key in draw(st.lists(names, max_size=2, unique=True))],
         "experiments": [{"key": key, **draw(experiments(config_keys[0])), **draw(about)} for key in experiment_keys],
+        "alerts": [
+            {"key": key, **draw(alerts([*experiment_keys, *config_keys, *test_keys])), **draw(about)}
+            for key in draw(st.lists(names, max_size=2, unique=True))
+        ],
     }
 
 

@@ -49,15 +49,17 @@ class Rows:
             }
         )
 
-    def measure(self, session: str, name: str, value: float, *, key: str = "config") -> None:
+    def measure(self, session: str, name: str, value: float | str, *, key: str = "config") -> None:
+        is_text = isinstance(value, str)
         self.metrics.append(
             {
                 "project": self.project,
                 "config_key": key,
                 "session_id": session,
                 "name": name,
-                "value_type": "number",
-                "value_double": value,
+                "value_type": "string" if is_text else "number",
+                "value_double": None if is_text else value,
+                "value_string": value if is_text else None,
                 "event_time": BEGAN,
                 "received_at": BEGAN,
             }

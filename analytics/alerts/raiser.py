@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class AlertRaiser:
-    """Called with each computation of results; ``wake`` is called when there is something to deliver.
+    """Watches results, as the keeper of results tells of them; ``wake`` is called when there is something to deliver.
 
     ``server`` names this server's data among those that share the registry; ``url`` is where people reach it.
     """
@@ -39,6 +39,11 @@ class AlertRaiser:
         self._url = url.rstrip("/")
         self._wake = wake
         self._now = now
+
+    def covered(self, project: str, keys: Iterable[str]) -> list[str]:
+        """Return of which experiments an alert tells."""
+        alerts = declared(self._registry, project).values()
+        return [key for key in keys if any(alert.covers(key) for alert in alerts)] if alerts else []
 
     def __call__(self, project: str, key: str, settings: Settings, results: dict[str, Any]) -> None:
         """Raise what has come, clear what has gone. Raises RegistryError: nothing of it is written then."""

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
 from analytics.api.descriptions import answers
+from analytics.api.known_parameters import known_parameters
 from analytics.api.project import project
 from analytics.api.registry_requests import registry_errors
 from schemas.api.problems import NAME_PATTERN
@@ -48,7 +49,12 @@ def router(outbox: Outbox, test: Callable[[str, str], list[Status]]) -> APIRoute
     """Return the router; ``test`` sends a test message of a project's alert by each of its ways."""
     routes = APIRouter(tags=["alerts"])
 
-    @routes.get("/alerts/deliveries", summary="What became of alerts", responses=answers(DeliveryListAnswer, 400, 503))
+    @routes.get(
+        "/alerts/deliveries",
+        summary="What became of alerts",
+        responses=answers(DeliveryListAnswer, 400, 503),
+        dependencies=[Depends(known_parameters)],
+    )
     def deliveries(
         caller: Annotated[str, Depends(project)],
         alert: Annotated[str | None, Query(max_length=NAME_CHARS_MAX, description="Of one alert.")] = None,

@@ -7,16 +7,19 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
 from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
 from analytics.api.places import Places
 from analytics.api.project import project
+from analytics.api.results_formats import DESCRIBED, formed
 from analytics.api.results_options import chosen
 from analytics.experiments.observational.comparison import UnknownValueError, comparison, values
 from analytics.experiments.observational.dimension import dimension_of
 from analytics.experiments.observational.measures import Scope
+from analytics.reports.observed import as_results
 from schemas.api.compare import CompareQuery, ValuesQuery
 from storage.engines.duckdb import DuckDBEngine
 
@@ -47,10 +50,18 @@ def router(engine: DuckDBEngine, identifier: Callable[[str, str], str]) -> APIRo
         with engine.session(caller) as session, session.deadline(COMPARISON_S_MAX):
             return values(session, dimension, _scope(wanted))
 
-    @routes.get("/compare", summary="Two models, prompts, tags, customers or fields of metadata, side by side")
-    async def compare(wanted: Annotated[CompareQuery, Query()], caller: Annotated[str, Depends(project)]) -> Response:
+    @routes.get(
+        "/compare",
+        responses=DESCRIBED,
+        response_class=Response,
+        summary="Two models, prompts, tags, customers or fields of metadata, side by side",
+    )
+    async def compare(
+        request: Request, wanted: Annotated[CompareQuery, Query()], caller: Annotated[str, Depends(project)]
+    ) -> Response:
         """Return the figures of the sessions with calls of either value, compared; chance did not choose them."""
-        return json_answer(await places.run(compared, wanted, caller))
+        found = await places.run(compared, wanted, caller)
+        return formed(request, as_results(found), found)
 
     @routes.get("/compare/values", summary="What there is to compare")
     async def compare_values(

@@ -1,11 +1,9 @@
 """``POST /api/sdk-evals``, which a receiver answers, and ``GET /api/evals``: runs of evaluations."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -16,6 +14,7 @@ from analytics.api.project import project
 from analytics.api.request_body import described_body
 from schemas.api.errors import ErrorAnswer
 from schemas.api.evaluations import EvaluationUpload, ItemsAnswer, RunAnswer, RunsAnswer, UploadAnswer
+from schemas.api.query_moment import Moment
 from storage.engines.duckdb import DuckDBEngine
 
 RUNS_MAX = 1_000
@@ -44,11 +43,11 @@ def router(engine: DuckDBEngine, upload: Handler) -> APIRouter:
         caller: Project,
         limit: Annotated[int, Query(ge=1, le=RUNS_MAX, description="So many at most.")] = 100,
         before: Annotated[
-            AwareDatetime | None, Query(description="Only runs received before this moment: `next_before`.")
+            Moment | None, Query(description="Only runs received before this moment: `next_before`.")
         ] = None,
     ) -> Response:
         """Return the project's runs, committed or just acknowledged."""
-        found = evaluations.runs(engine, caller, limit=limit, before=_in_range(before))
+        found = evaluations.runs(engine, caller, limit=limit, before=before)
         more = found[-1]["received_at"] if len(found) == limit else None
         return json_answer({"runs": found, "next_before": more})
 
@@ -86,14 +85,6 @@ class _HandedOn(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._handler(scope, receive, send)
-
-
-def _in_range(moment: datetime | None) -> datetime | None:
-    """Return the moment in UTC. Raises ApiError for one that has no such form."""
-    try:
-        return None if moment is None else moment.astimezone(UTC)
-    except (OverflowError, ValueError) as error:
-        raise ApiError(400, "invalid_argument", "before: not a time of the years 1 to 9999 in UTC", "before") from error
 
 
 def _unknown(run_id: str) -> ApiError:

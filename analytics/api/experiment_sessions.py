@@ -26,7 +26,9 @@ def router(engine: DuckDBEngine, registry: Registry) -> APIRouter:
     places = Places(LISTS_MAX, LISTS_WAITING_MAX)
 
     def listed(key: str, wanted: ExperimentSessionsQuery, caller: str) -> dict[str, Any]:
-        subject, experiment = asked(registry, caller, key, version=wanted.version, epoch=wanted.epoch)
+        subject, experiment = asked(
+            registry, caller, key, version=wanted.version, epoch=wanted.epoch, as_of=wanted.as_of
+        )
         variants = [arm.key for arm in experiment.arms]
         if wanted.variant is not None and wanted.variant not in variants:
             message = f"no variant {wanted.variant!r}: there are {', '.join(variants)}"

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime
 from starlette.requests import Request
 from starlette.responses import Response
 
 from analytics.api.answers import json_answer
+from analytics.api.known_parameters import known_parameters
 from analytics.api.project import project
 from analytics.api.registry_requests import registry_errors
 from analytics.api.results_formats import DESCRIBED, DESCRIBED_PICTURE, formed
@@ -20,6 +20,7 @@ from analytics.experiments.listing import listed
 from analytics.experiments.settings import Inference
 from analytics.experiments.shown import shown_before
 from schemas.api.compare import Segment
+from schemas.api.query_moment import Moment
 from storage import sql
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
@@ -28,7 +29,7 @@ from storage.registry.result_snapshots import ResultSnapshots
 
 def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshots: ResultSnapshots) -> APIRouter:
     """Return the router."""
-    routes = APIRouter(tags=["experiments"])
+    routes = APIRouter(tags=["experiments"], dependencies=[Depends(known_parameters)])
     in_segments = SegmentPlaces(engine)
 
     @routes.get("/experiments", summary="All experiments with their traffic")
@@ -59,7 +60,7 @@ def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshot
         epoch: Annotated[int | None, Query(ge=1, description="A weight epoch; all of the same arms if absent.")] = None,
         inference: Annotated[Inference | None, Query(description="Instead of the experiment's own inference.")] = None,
         metrics: Annotated[str | None, Query(description="Names of metrics, comma-separated; all if absent.")] = None,
-        as_of: Annotated[AwareDatetime | None, Query(description="What had happened before; now if absent.")] = None,
+        as_of: Annotated[Moment | None, Query(description="What had happened before; now if absent.")] = None,
         segment: Annotated[
             Segment | None,
             Query(description="`customer`, `tag`, `metadata.KEY`, `model`, `hour` or `version`: also by segment."),

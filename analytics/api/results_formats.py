@@ -33,8 +33,10 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
 DESCRIBED_PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {SVG: {"schema": {"type": "string"}}}}}
 
 
-def formed(request: Request, results: dict[str, Any]) -> Response:
+def formed(request: Request, results: dict[str, Any], answer: dict[str, Any] | None = None) -> Response:
     """Return the results as the request wants them: by its path the plot, else by its ``Accept``.
+
+    As JSON it is the ``answer``, where the results are made of one.
 
     Raises ApiError, 406, where it accepts none of the forms.
     """
@@ -45,4 +47,4 @@ def formed(request: Request, results: dict[str, Any]) -> Response:
         return Response(forest_plot(results), headers=headers | _PICTURE_HEADERS, media_type=SVG)
     if form == "text/csv":
         return Response(csv_of(results), headers=headers, media_type="text/csv")
-    return json_answer(results, headers=headers)
+    return json_answer(results if answer is None else answer, headers=headers)

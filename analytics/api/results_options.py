@@ -30,7 +30,7 @@ def chosen(results: dict[str, Any], metrics: str | None) -> dict[str, Any]:
     names = dict.fromkeys(entry["name"] for entry in results["metrics"])
     wanted = {name.strip() for name in metrics.split(",")}
     for name in sorted(wanted - names.keys()):
-        message = f"{name!r} is no metric of this experiment, which has: {_listed(names)}"
+        message = f"{name!r} is no metric of this experiment, which has: {_listed(list(names))}"
         raise ApiError(400, "invalid_argument", message, "metrics")
     return {**results, "metrics": [entry for entry in results["metrics"] if entry["name"] in wanted]}
 
@@ -48,8 +48,7 @@ def asked(
     with registry_errors():
         subject = subject_of(registry, project, key, as_of=past(as_of, "as_of"))
         if not subject.versions:
-            there = ", ".join(config["key"] for config in registry.configs(project)[:20]) or "none"
-            raise ApiError(404, "not_found", f"no config {subject.looked_at!r} is defined; there are: {there}", "key")
+            raise _unknown(registry, subject)
         experiment = subject.experiment(registry, version, epoch=epoch)
     if experiment is None:
         name = f"{_NAMES[subject.settings.looks_at]} {subject.looked_at!r}"
@@ -78,6 +77,17 @@ def with_metrics(section: dict[str, Any], entries: Sequence[dict[str, Any]]) -> 
     }
 
 
+def _unknown(registry: Registry, subject: Subject) -> ApiError:
+    of_project = (registry.experiments, registry.configs, registry.prompt_ab_tests)
+    keys = list(dict.fromkeys(found["key"] for read in of_project for found in read(subject.project)))
+    there = _listed(keys) or "none"
+    looked_at = _NAMES[subject.settings.looks_at]
+    wrong = f"no experiment or config {subject.key!r} is defined"
+    if subject.settings.version is not None:
+        wrong = f"the experiment {subject.key!r} looks at the {looked_at} {subject.looked_at!r}, which is not defined"
+    return ApiError(404, "not_found", f"{wrong}; there are: {there}", "key")
+
+
 def _not_there(
     name: str, key: str, versions: Sequence[ConfigVersion], version: int | None, epoch: int | None
 ) -> ApiError:
@@ -92,6 +102,6 @@ def _not_there(
     return ApiError(404, "not_found", message, "epoch")
 
 
-def _listed(names: dict[str, None]) -> str:
-    shown = ", ".join(list(names)[:_LISTED_MAX])
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_LISTED_MAX])
     return shown if len(names) <= _LISTED_MAX else f"{shown} and {len(names) - _LISTED_MAX} more"

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from analytics.api.answers import json_answer
 from analytics.api.errors import ApiError
+from analytics.api.known_parameters import known_parameters
 from analytics.api.project import project
 from analytics.api.registry_requests import registry_errors
 from analytics.api.results_options import asked, past
@@ -20,6 +20,7 @@ from analytics.experiments.kept_results import KeptResults
 from analytics.experiments.shown import shown_before
 from analytics.experiments.subject import links
 from analytics.experiments.timeseries import Asked, Entry, timeseries
+from schemas.api.query_moment import Moment
 from storage.engines.duckdb import DuckDBEngine
 from storage.registry.registry import Registry
 from storage.registry.result_snapshots import LISTED_MAX, ResultSnapshots
@@ -29,7 +30,7 @@ _ESTIMANDS = "per_call, per_session, per_successful_session; the first that the 
 
 def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshots: ResultSnapshots) -> APIRouter:
     """Return the router."""
-    routes = APIRouter(tags=["experiments"])
+    routes = APIRouter(tags=["experiments"], dependencies=[Depends(known_parameters)])
 
     @routes.get("/experiments/{key:path}/timeseries", summary="What a figure had come to by the end of each day")
     def course(
@@ -43,7 +44,7 @@ def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshot
         category: Annotated[str | None, Query(description="The value, of a metric of text.")] = None,
         version: Annotated[int | None, Query(ge=1, description="A config version; the latest if absent.")] = None,
         epoch: Annotated[int | None, Query(ge=1, description="A weight epoch; all of the same arms if absent.")] = None,
-        as_of: Annotated[AwareDatetime | None, Query(description="What had happened before; now if absent.")] = None,
+        as_of: Annotated[Moment | None, Query(description="What had happened before; now if absent.")] = None,
     ) -> Response:
         """Return one figure at the end of each UTC day, and now: estimate, interval, and p by variant."""
         subject, experiment = asked(registry, caller, key, version=version, epoch=epoch, as_of=as_of)
@@ -68,11 +69,14 @@ def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshot
     def taken(
         key: str,
         caller: Annotated[str, Depends(project)],
-        before: Annotated[AwareDatetime | None, Query(description="Only older ones: `next_before`.")] = None,
+        before: Annotated[Moment | None, Query(description="Only older ones: `next_before`.")] = None,
     ) -> Response:
         """List the snapshots of an experiment's results, the latest first."""
         with registry_errors():
             found = snapshots.taken(caller, key, None if before is None else past(before, "before"))
+        if not found and before is None:
+            # What is archived may have some; of what never was there are none.
+            asked(registry, caller, key)
         path = links(key)["snapshots"]
         told = [
             {**asdict(each), "as_of": each.as_of.isoformat(), "link": f"{path}/{_moment(each.as_of)}"} for each in found
@@ -81,7 +85,7 @@ def router(engine: DuckDBEngine, registry: Registry, kept: KeptResults, snapshot
         return json_answer({"snapshots": told, "next_before": next_before})
 
     @routes.get("/experiments/{key:path}/snapshots/{as_of}", summary="Results as they were shown")
-    def shown(key: str, as_of: AwareDatetime, caller: Annotated[str, Depends(project)]) -> Response:
+    def shown(key: str, as_of: Moment, caller: Annotated[str, Depends(project)]) -> Response:
         """Return the latest results that were kept until a moment, as they were shown then."""
         with registry_errors():
             found = snapshots.latest(caller, key, past(as_of, "as_of"))

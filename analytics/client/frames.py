@@ -79,6 +79,18 @@ _TIMESERIES: dict[str, Kind] = {
     "p_value_min": "number",
     "srm_p_value": "number",
 }
+_SESSIONS: dict[str, Kind] = {
+    "session_id": "text",
+    "label": "text",
+    "is_counted": "flag",
+    "variant": "text",
+    "epoch": "count",
+    "exposed_at": "moment",
+    "calls": "count",
+    "errors": "count",
+    "value": "number",
+    "value_text": "text",
+}
 
 
 def figures(results: Mapping[str, Any]) -> pl.DataFrame:
@@ -100,6 +112,11 @@ def comparisons(results: Mapping[str, Any]) -> pl.DataFrame:
 def timeseries(answer: Mapping[str, Any]) -> pl.DataFrame:
     """Return a row for each treatment at each look."""
     return _frame(_TIMESERIES, _looks(answer))
+
+
+def sessions(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return a row a session, with its value of a metric: a number, or a text."""
+    return _frame(_SESSIONS, map(_session, rows))
 
 
 def experiments(answer: Mapping[str, Any]) -> pl.DataFrame:
@@ -146,6 +163,11 @@ def _looks(answer: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
                 **_effect("lift", comparison["lift"]),
                 "srm_p_value": point["srm"]["sequential_p"],
             }
+
+
+def _session(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    value = row["value"]
+    return {**row, "value": None, "value_text": value} if isinstance(value, str) else row
 
 
 def _arm(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:

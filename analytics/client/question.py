@@ -34,6 +34,16 @@ class Question:
         return f"/experiments/{quote(self.key, safe='')}/timeseries"
 
     @property
+    def sessions_path(self) -> str:
+        """The path of the sessions behind the figures."""
+        return f"/experiments/{quote(self.key, safe='')}/sessions"
+
+    @property
+    def whose(self) -> dict[str, str]:
+        """The part of the query that says whose figures they are."""
+        return {name: value for name, value in self.parameters.items() if name in ("version", "epoch", "as_of")}
+
+    @property
     def parameters(self) -> dict[str, str]:
         """The query of the results."""
         asked = {

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from analytics.client import frames
 from analytics.client.connection import Connection
-from analytics.client.errors import ClientError
 from analytics.client.question import Question
 from analytics.client.session_pages import sessions_of
 from analytics.reports.csv_file import csv_of
@@ -16,9 +15,12 @@ from analytics.reports.forest_plot import forest_plot
 from analytics.reports.html import html_of
 from analytics.reports.markdown import markdown_of
 from analytics.reports.png import png_of
+from schemas.api.experiment_sessions import Label, Sort
 
 if TYPE_CHECKING:
     import polars as pl
+
+SESSIONS_MAX = 10_000
 
 
 class Results:
@@ -59,20 +61,35 @@ class Results:
         found: Mapping[str, Any] = self.raw["recommendation"]
         return found
 
-    def sessions(self) -> pl.DataFrame:
-        """Return the sessions of the experiment's config as they are now, with label and arm.
+    def sessions(
+        self,
+        metric: str | None = None,
+        *,
+        variant: str | None = None,
+        label: Label | None = None,
+        sort: Sort | None = None,
+        limit: int | None = SESSIONS_MAX,
+    ) -> pl.DataFrame:
+        """Return the sessions behind the figures: those that count, or those of a label; the first ``limit``, or all.
 
-        Columns are those of the view ``experiment_sessions``. Raises ClientError for a prompt test, which has none.
+        With a metric each has its own value of it (``value``, of a text ``value_text``), the worst first; without one
+        the latest first.
         """
-        config_key = self.raw["experiment"].get("config")
-        if config_key is None:
-            raise ClientError("sessions: those of a config are listed, and this experiment looks at a prompt test")
-        return sessions_of(self._connection, config_key)
+        given = {"metric": metric, "variant": variant, "label": label, "sort": sort}
+        asked = self._question.whose | {name: value for name, value in given.items() if value is not None}
+        return sessions_of(self._connection, self._question.sessions_path, asked, limit)
 
-    def timeseries(self, metric: str, *, statistic: str | None = None, estimand: str | None = None) -> pl.DataFrame:
+    def timeseries(
+        self,
+        metric: str,
+        *,
+        statistic: str | None = None,
+        estimand: str | None = None,
+        category: str | None = None,
+    ) -> pl.DataFrame:
         """Return what a figure had come to by each day's end: a row a treatment, with that look's p-value."""
-        asked = {"metric": metric, "statistic": statistic, "estimand": estimand}
-        parameters = {name: value for name, value in asked.items() if value is not None}
+        asked = {"metric": metric, "statistic": statistic, "estimand": estimand, "category": category}
+        parameters = self._question.whose | {name: value for name, value in asked.items() if value is not None}
         return frames.timeseries(self._connection.get(self._question.timeseries_path, parameters))
 
     def to_csv(self, path: str | Path | None = None) -> str:

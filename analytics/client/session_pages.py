@@ -1,36 +1,32 @@
-"""The sessions of an experiment, page by page, since a server cuts long answers."""
+"""The sessions of an experiment, page by page."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from analytics.client import frames
 from analytics.client.connection import Connection
+from schemas.api.experiment_sessions import PAGE_MAX
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def sessions_of(connection: Connection, config_key: str) -> pl.DataFrame:
-    """Return the rows of ``experiment_sessions`` of a config, by session id."""
-    pages = []
-    after = ""
-    while True:
-        stream, is_cut = connection.sql(_statement(config_key, after))
-        pages.append(frames.of_arrow(stream))
-        if not is_cut or pages[-1].is_empty():
-            break
-        after = pages[-1]["session_id"][-1]
-    whole: pl.DataFrame = frames.polars_library().concat(pages)
-    return whole
+def sessions_of(connection: Connection, path: str, asked: Mapping[str, str], limit: int | None) -> pl.DataFrame:
+    """Return the first so many sessions of a list, or all of them, in its order."""
+    return frames.sessions(_rows(connection, path, asked, limit))
 
 
-def _statement(config_key: str, after: str) -> str:
-    return (
-        f"SELECT * EXCLUDE (project) FROM experiment_sessions WHERE config_key = {_text(config_key)} "  # noqa: S608 - quoted
-        f"AND session_id > {_text(after)} ORDER BY session_id"
-    )
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+def _rows(
+    connection: Connection, path: str, asked: Mapping[str, str], limit: int | None
+) -> Iterator[Mapping[str, Any]]:
+    cursor, left = None, limit
+    while left is None or left > 0:
+        size = PAGE_MAX if left is None else min(left, PAGE_MAX)
+        parameters = {**asked, "limit": str(size), **({} if cursor is None else {"cursor": cursor})}
+        page = connection.get(path, parameters)
+        yield from page["sessions"]
+        left = None if left is None else left - len(page["sessions"])
+        if (cursor := page["next_cursor"]) is None:
+            return

@@ -104,7 +104,9 @@ class Course:
         return [_EPOCH + (day + 1) * _DAY for day in self.days]
 
     def read(self, metrics: Sequence[RatioMetric]) -> None:
-        """Read the sums of ratio metrics, all at once."""
+        """Read the sums of ratio metrics, all at once; there are none where no day is over."""
+        if not self.days:
+            return
         expressions = Expressions()
         self._sessions = expressions.alias("count(*)")
         self._columns = {metric: SumColumns.of(metric, expressions) for metric in metrics}

@@ -21,6 +21,9 @@ from storage import sql
 CATEGORIES_MAX = 10
 CUSTOM_METRICS_MAX = 200
 
+CustomKey = tuple[str, str | None]
+"""The name of a custom metric, and the value of a text that is counted."""
+
 
 @dataclass(slots=True)
 class CustomMetric:
@@ -115,7 +118,12 @@ class CustomMetrics:
         ]
 
 
+def types_of(metrics: Sequence[MetricSettings]) -> Mapping[str, str]:
+    """Return the type of each metric of which one is declared."""
+    return {metric.name: metric.type for metric in reversed(metrics) if metric.type}
+
+
 def declared_types(metrics: Sequence[MetricSettings]) -> pa.Table:
     """Return the table ``declared``: the type of each metric of which one is declared."""
-    types: Mapping[str, str] = {metric.name: metric.type for metric in reversed(metrics) if metric.type}
+    types = types_of(metrics)
     return pa.table({"name": pa.array(types.keys(), pa.string()), "type": pa.array(types.values(), pa.string())})

@@ -8,7 +8,7 @@ from analytics.experiments.adjusted_entries import adjusted_entry
 from analytics.experiments.call_quantiles import CallQuantiles
 from analytics.experiments.corrections import conclude
 from analytics.experiments.covariates import Covariates
-from analytics.experiments.custom_metrics import CustomMetric, CustomMetrics
+from analytics.experiments.custom_metrics import CustomKey, CustomMetric, CustomMetrics
 from analytics.experiments.estimates import (
     custom_entries,
     custom_figure,
@@ -21,6 +21,7 @@ from analytics.experiments.figures import Figure
 from analytics.experiments.measures import SessionMeasures, capped
 from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
 from analytics.experiments.settings import Settings
+from analytics.experiments.statistics import arm_weights
 from analytics.experiments.sums import ArmSums
 from analytics.experiments.verdicts import Verdicts
 
@@ -72,6 +73,15 @@ class Entries:
             made += self._adjusted_custom(custom)
         conclude(made, self._verdicts)
         return made
+
+    def custom_weights(self) -> dict[CustomKey, list[list[float]]]:
+        """Return the weights of the epochs in each custom metric, or value of one, by arm."""
+        return {
+            (custom.name, custom.category): arm_weights(
+                [[sums.sessions for sums in arm.epochs] for arm in self._custom.arms(custom)], self._verdicts.control
+            )
+            for custom in self._customs
+        }
 
     def _ratio_entries(self) -> Iterator[list[dict[str, Any]]]:
         """Yield for each ratio metric its entry and, where it has a cap, that of its capped mean."""

@@ -1,8 +1,8 @@
 """The SELECT that gives a figure: it runs on ``POST /sql`` as it is, and answers the estimate of each variant.
 
 It is over the views ``experiment_sessions``, ``llm_calls`` and ``metrics``, which judge sessions by the config's latest
-version. What these can't tell has none: prompt tests, arms of other versions, fallbacks, what a covariate adjusts; over
-several weight epochs also quantiles and custom metrics.
+version. What these can't tell has none: prompt tests, arms of other versions, fallbacks, what a covariate adjusts. Over
+several weight epochs each epoch's weight stands in the statement as it is now.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analytics.experiments.arms import Experiment
+from analytics.experiments.custom_metrics import CustomKey, types_of
 from analytics.experiments.epochs import arms_rule
 from analytics.experiments.metrics import METRICS, QuantileMetric, RatioMetric
 from analytics.experiments.settings import Settings
@@ -64,19 +65,76 @@ FROM experiment_sessions
 WHERE {counted}
 GROUP BY variant
 ORDER BY variant"""
+# As weighted_quantiles.sql: each call weighs its epoch's weight over its epoch's sessions.
+_QUANTILE_OF_EPOCHS = """WITH counted AS (
+    SELECT config_key, session_id, variant, epoch, count(*) OVER (PARTITION BY variant, epoch) AS sessions
+    FROM experiment_sessions
+    WHERE {counted}
+),
+weighed AS (
+    SELECT variant, {column} AS value, fsum(weight / sessions) AS weight
+    FROM llm_calls
+    JOIN counted USING (config_key, session_id)
+    JOIN (VALUES {weights}) AS weights(variant, epoch, weight) USING (variant, epoch)
+    WHERE {column} IS NOT NULL AND weight > 0
+    GROUP BY variant, value
+),
+reached AS (
+    SELECT
+        variant,
+        value,
+        sum(weight) OVER (PARTITION BY variant ORDER BY value) / sum(weight) OVER (PARTITION BY variant) AS share
+    FROM weighed
+)
+SELECT variant, min(value) FILTER (share >= {probability!r} * (1 - 1e-12)) AS estimate
+FROM (SELECT DISTINCT variant FROM counted) LEFT JOIN reached USING (variant)
+GROUP BY variant
+ORDER BY variant"""
+_CUSTOM_OF_EPOCHS = """SELECT variant, sum(weight * x) / nullif(sum(weight), 0) AS estimate
+FROM (
+    SELECT variant, epoch, fsum({value}) / count(*) AS x
+    FROM experiment_sessions
+    {join} (SELECT * FROM metrics WHERE name = {name} AND {known}) AS given USING (config_key, session_id)
+    WHERE {counted}
+    GROUP BY variant, epoch
+)
+JOIN (VALUES {weights}) AS weights(variant, epoch, weight) USING (variant, epoch)
+GROUP BY variant
+ORDER BY variant"""
+# As category_metrics.sql.
+_TEXT = """CASE
+    WHEN value_string IS NOT NULL THEN value_string
+    WHEN value_type = 'boolean' THEN (value_double = 1)::VARCHAR
+    WHEN value_double = trunc(value_double) AND abs(value_double) < 1e15 THEN value_double::BIGINT::VARCHAR
+    ELSE value_double::VARCHAR
+END"""
 _RATIOS = {
     (metric.name, metric.statistic, metric.estimand): metric for metric in METRICS if isinstance(metric, RatioMetric)
 }
 _QUANTILES = {metric.name: metric for metric in METRICS if isinstance(metric, QuantileMetric)}
 
 
-class FigureSql:
-    """Writes the statements of one experiment's figures. ``weights`` are those of the epochs, by arm."""
+Weights = Sequence[Sequence[float]]
+"""By arm, those of its epochs."""
 
-    def __init__(self, experiment: Experiment, settings: Settings, weights: Sequence[Sequence[float]]) -> None:
+
+class FigureSql:
+    """Writes the statements of one experiment's figures.
+
+    ``weights`` are those of the epochs, by arm; a custom metric, which not all sessions give, has weights of its own.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        settings: Settings,
+        weights: Weights,
+        custom_weights: Mapping[CustomKey, Weights] | None = None,
+    ) -> None:
         self._experiment = experiment
         self._settings = settings
         self._weights = weights
+        self._custom_weights = custom_weights or {}
         self._is_told = experiment.column == "config_key" and (
             arms_rule(experiment.epochs[-1]) == arms_rule(experiment.timeline[-1])
         )
@@ -86,9 +144,9 @@ class FigureSql:
         if not self._is_told or "covariate" in entry:
             return None
         if entry.get("custom"):
-            return None if len(self._weights[0]) > 1 else self._custom(entry)
+            return self._custom(entry)
         if entry["statistic"].startswith("p") and entry["statistic"] != "proportion":
-            return None if len(self._weights[0]) > 1 else self._quantile(entry)
+            return self._quantile(entry)
         is_capped = entry["statistic"] == "capped_mean"
         metric = _RATIOS[entry["name"], "mean" if is_capped else entry["statistic"], entry["estimand"]]
         return self._ratio(metric, entry["cap"]["quantile"] if is_capped else None)
@@ -118,9 +176,14 @@ class FigureSql:
         if cap is not None:
             # Of all variants together, as a part of the statement: it then holds for the sessions that come, too.
             x, n = f"least({x}, {_CAP.format(x=x, quantile=cap, known=known, totals=totals)}) * {known}", known
-        if len(self._weights[0]) == 1:
+        if self._is_one_epoch:
             return _RATIO.format(x=x, n=n, observed=observed, totals=totals)
-        return _RATIO_OF_EPOCHS.format(x=x, n=n, observed=observed, totals=totals, weights=self._weight_rows)
+        rows = self._weight_rows(self._weights)
+        return _RATIO_OF_EPOCHS.format(x=x, n=n, observed=observed, totals=totals, weights=rows)
+
+    @property
+    def _is_one_epoch(self) -> bool:
+        return len(self._weights[0]) == 1
 
     @property
     def _derived(self) -> dict[str, str]:
@@ -132,34 +195,39 @@ class FigureSql:
             return "(calls > 0 AND errors = 0)"
         return _SUCCESSES.format(key=quoted(self._experiment.key), name=quoted(self._settings.success))
 
-    @property
-    def _weight_rows(self) -> str:
+    def _weight_rows(self, of: Weights) -> str:
         return ", ".join(
             f"({quoted(arm.key)}, {epoch.number}, CAST('{weight!r}' AS DOUBLE))"
-            for arm, weights in zip(self._experiment.arms, self._weights, strict=True)
+            for arm, weights in zip(self._experiment.arms, of, strict=True)
             for epoch, weight in zip(self._experiment.epochs, weights, strict=True)
         )
 
     def _quantile(self, entry: Mapping[str, Any]) -> str:
         metric = _QUANTILES[entry["name"]]
         probability = next(each for each in metric.probabilities if entry["statistic"] == f"p{each * 100:g}")
-        return _QUANTILE.format(column=_CALLS[entry["name"]], probability=probability, counted=self._counted)
+        named = {"column": _CALLS[entry["name"]], "probability": probability, "counted": self._counted}
+        if self._is_one_epoch:
+            return _QUANTILE.format(**named)
+        return _QUANTILE_OF_EPOCHS.format(**named, weights=self._weight_rows(self._weights))
 
-    def _custom(self, entry: Mapping[str, Any]) -> str | None:
+    def _custom(self, entry: Mapping[str, Any]) -> str:
         name, category = entry["name"], entry.get("category")
-        declared = self._settings.of(name, entry["statistic"], entry["estimand"], category)
-        if declared.type == "category":
-            return None
+        declared = [metric for metric in self._settings.metrics if metric.name == name]
+        of_type = types_of(declared).get(name)
         value, known = ("value_double", "value_double IS NOT NULL")
         if category is not None:
-            value, known = f"(value_string = {quoted(category)})::INTEGER", "value_string IS NOT NULL"
-        if declared.type == "proportion":
+            text, known = (_TEXT, "true") if of_type == "category" else ("value_string", "value_string IS NOT NULL")
+            value = f"({text} = {quoted(category)})::INTEGER"
+        if of_type == "proportion":
             known = "value_double IN (0, 1)"
         if "cap" in entry:
             named = {"name": quoted(name), "known": known, "counted": self._counted}
             cap = _CUSTOM_CAP.format(quantile=entry["cap"]["quantile"], **named)
             # The least of NULL and a number is the number.
             value = f"CASE WHEN value_double IS NOT NULL THEN least(value_double, {cap}) END"
-        is_zero = declared.missing == "zero" and category is None
+        is_zero = any(metric.missing == "zero" for metric in declared)
         value, join = (f"coalesce({value}, 0)", "LEFT JOIN") if is_zero else (value, "JOIN")
-        return _CUSTOM.format(value=value, join=join, name=quoted(name), known=known, counted=self._counted)
+        parts = {"value": value, "join": join, "name": quoted(name), "known": known, "counted": self._counted}
+        if self._is_one_epoch:
+            return _CUSTOM.format(**parts)
+        return _CUSTOM_OF_EPOCHS.format(**parts, weights=self._weight_rows(self._custom_weights[name, category]))

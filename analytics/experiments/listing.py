@@ -1,4 +1,4 @@
-"""The list of experiments: those that are declared, and the configs that none of them looks at, with their traffic."""
+"""The list of experiments: those that are declared, and the configs and prompt tests that none looks at."""
 
 from __future__ import annotations
 
@@ -33,8 +33,15 @@ def listed(
     by_key = {config["key"]: config for config in configs}
     tests = {test["key"]: test for test in prompt_tests}
     found = list(_declared(experiments, by_key, tests, traffic, now))
-    seen = {entry["config"] for entry in found}
-    found += [_entry(key, Settings(), config, traffic.get(key)) for key, config in by_key.items() if key not in seen]
+    seen = {(entry["config"], entry["prompt_ab_test"]) for entry in found}
+    alone = [key for key in by_key if (key, None) not in seen]
+    found += [_entry(key, Settings(), by_key[key], traffic.get(key)) for key in alone]
+    found += [
+        _of_prompt_test(key, Settings(), test, key)
+        # By a key that both have the config is meant.
+        for key, test in tests.items()
+        if (None, key) not in seen and key not in by_key
+    ]
     found.sort(key=lambda entry: entry["key"])
     found.sort(key=lambda entry: str(entry["last_seen_at"] or ""), reverse=True)
     return found

@@ -18,11 +18,14 @@ from analytics.experiments.verdicts import Verdicts
 
 Action = Literal["keep_running", "ship", "rollback", "no_difference", "trade_off", "invalid"]
 DAYS_A_MONTH = 30
+_NOT_BEGUN = "the experiment is planned and has not begun: what came before it decides nothing"
 _COST = ("cost_usd", "mean", "per_session")
 
 
 def recommend(entries: Sequence[dict[str, Any]], health: dict[str, Any], verdicts: Verdicts) -> dict[str, Any]:
     """Return the recommendation as the results' JSON has it; ``health`` is their section, ``entries`` are concluded."""
+    if verdicts.settings.status == "planned" and health["status"] != "invalid":
+        return _answer("keep_running", None, [_NOT_BEGUN], [])
     if health["status"] == "invalid" or not verdicts.allowed:
         return _answer("invalid", None, [warning["message"] for warning in health["warnings"]], [])
     cases = _cases(entries, verdicts.settings.n_star)

@@ -52,9 +52,12 @@ def results(
         control = settings.control_index(keys)
         at = before or datetime.now(UTC)
         traffic_now = traffic_of(cohort, calls)
-        verdicts = Verdicts(settings, health.allows_verdict, control=control, traffic=traffic_now, past=past, at=at)
-        entries = Entries(measures, keys, calls, verdicts, covariates=Covariates(measures)).all()
-        statements = FigureSql(experiment, settings, arm_weights(measures.by_epoch, control))
+        # What is planned may still be changed in all that its sequences would rest on.
+        allowed = health.allows_verdict and settings.status != "planned"
+        verdicts = Verdicts(settings, allowed, control=control, traffic=traffic_now, past=past, at=at)
+        made = Entries(measures, keys, calls, verdicts, covariates=Covariates(measures))
+        entries, weights = made.all(), arm_weights(measures.by_epoch, control)
+        statements = FigureSql(experiment, settings, weights, made.custom_weights())
         # Of a past moment there is no table to ask.
         entries = [{**entry, "sql": statements.of(entry) if before is None else None} for entry in entries]
         warnings = [

@@ -69,7 +69,7 @@ def timeseries(
     end = day_start(asked.at)
     with session_of(engine, project, experiment, rows=rows, before=end) as session:
         course = Course(session, experiment, settings, end)
-        course.read(RATIOS if course.days else ())
+        course.read(RATIOS)
         entries = list(_entries(course, settings, asked, keys, verdicts, results_before))
     ratio = dict(zip(course.looks, _sample_ratio(experiment, course), strict=True))
     points = [_point(at, entry, ratio[at]) for at, entry in entries if at < asked.at]

@@ -97,4 +97,6 @@ def figure_of(entry: Mapping[str, Any]) -> str:
 
 def allows_verdict(results: Mapping[str, Any]) -> bool:
     """Return whether anything may be concluded from the results."""
-    return results["health"]["status"] != "invalid" and results["recommendation"]["action"] not in (None, "invalid")
+    has_begun = results["experiment"]["status"] != "planned"
+    is_sound = results["health"]["status"] != "invalid" and results["recommendation"]["action"] not in (None, "invalid")
+    return has_begun and is_sound

@@ -12,9 +12,7 @@ import orjson
 from analytics.reports.columns import COLUMNS, row_of
 from analytics.reports.comparisons import compared
 from analytics.reports.printable import printable
-
-# What a spreadsheet takes for a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@")
+from storage.spreadsheet import inert
 
 
 def csv_of(results: Mapping[str, Any]) -> str:
@@ -35,5 +33,4 @@ def _cell(value: object) -> str:
         return ""
     if not isinstance(value, str):
         return orjson.dumps(value).decode()
-    text = printable(value)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA_STARTS) else text
+    return inert(printable(value))

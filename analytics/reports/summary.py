@@ -43,7 +43,8 @@ def summary_of(results: Mapping[str, Any]) -> Summary:
 
 def _facts(results: Mapping[str, Any]) -> Iterator[str]:
     experiment, settings = results["experiment"], results["settings"]
-    since = f" since {moment(experiment['started_at'])}" if experiment["started_at"] else ""
+    is_planned = experiment["status"] == "planned"
+    since = f" since {moment(experiment['started_at'])}" if experiment["started_at"] and not is_planned else ""
     until = f", until {moment(experiment['ended_at'])}" if experiment["ended_at"] else ""
     yield f"{experiment['status']}{since}{until}; as of {moment(experiment['as_of'])}"
     if experiment["hypothesis"]:

@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.api.experiment import Inference
-from schemas.api.traces import Moment, Text
+from schemas.api.query_moment import Moment
+from schemas.api.traces import Text
 
 DAYS_DEFAULT, DAYS_MAX = 30, 92
 METADATA = "metadata."

@@ -6,7 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.api.traces import CURSOR_CHARACTERS_MAX, LIMIT_DEFAULT, LIMIT_MAX, Text
+from schemas.api.query_moment import Moment
+from schemas.api.traces import CURSOR_CHARACTERS_MAX, LIMIT_DEFAULT, Text
+
+PAGE_MAX = 5_000
+"""Each page is a reading of all sessions."""
 
 Label = Literal[
     "randomised", "model_mismatch", "targeted", "forced", "fallback", "stale_version", "crossover", "outside_traffic",
@@ -30,7 +34,8 @@ class ExperimentSessionsQuery(BaseModel):
     )
     epoch: int | None = Field(None, ge=1, le=2**31, description="A weight epoch, as in the results.")
     version: int | None = Field(None, ge=1, le=2**31, description="A config version, as in the results.")
-    limit: int = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many rows a page has at most.")
+    as_of: Moment | None = Field(None, description="What had happened before, as in the results; now if absent.")
+    limit: int = Field(LIMIT_DEFAULT, ge=1, le=PAGE_MAX, description="How many rows a page has at most.")
     cursor: str | None = Field(
         None,
         max_length=CURSOR_CHARACTERS_MAX,

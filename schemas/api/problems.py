@@ -135,6 +135,10 @@ def _message(error: ErrorDetails) -> str:
         rule = _pattern_rule(str(context["pattern"]))
     elif kind in _RULES:
         rule = _RULES[kind].format(**context)
+    elif kind == "value_error":
+        # What a validator says of a value, or of several that don't go together, is all that there is to say.
+        text, got = str(context["error"]), error["input"]
+        return text if "got " in text or isinstance(got, Mapping) else f"{text}, got {shown(got)}"
     else:
         rule = error["msg"].replace("Input should be", "must be")
     return rule if kind in _WITHOUT_VALUE else f"{rule}, got {shown(error['input'])}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from schemas.api.query_moment import Moment
 
 TEXT_CHARACTERS_MAX = 1000
 VALUES_MAX = 10
@@ -23,16 +25,7 @@ def _printable(text: str) -> str:
     return text
 
 
-def _in_utc(moment: datetime) -> datetime:
-    # A time without a zone is UTC, as all times here.
-    try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("a time in the years 1 to 9999 expected") from error
-
-
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_CHARACTERS_MAX), AfterValidator(_printable)]
-Moment = Annotated[datetime, AfterValidator(_in_utc)]
 Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from storage.engines.answer_limits import Answer
 from storage.json_values import json_rows
+from storage.spreadsheet import inert
 
 Format = Literal["arrow", "json", "csv"]
 _CHUNK_ROWS = 1_000
@@ -50,7 +51,10 @@ def _json(answer: Answer) -> Iterator[bytes]:
 
 
 def _csv(table: pa.Table) -> Iterator[bytes]:
-    """Yield the lines by RFC 4180: NULL is empty, an empty text is quoted, lists and objects are JSON."""
+    """Yield the lines by RFC 4180: NULL is empty, an empty text is quoted, lists and objects are JSON.
+
+    Texts hold what clients sent: none is a formula for a spreadsheet.
+    """
     yield _line(table.schema.names)
     for rows in _chunks(table):
         yield b"".join(map(_line, rows))
@@ -68,7 +72,7 @@ def _line(values: list[object]) -> bytes:
 def _field(value: object) -> str:
     if value is None:
         return ""
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = inert(value) if isinstance(value, str) else orjson.dumps(value).decode()
     if text and _QUOTED.isdisjoint(text):
         return text
     return '"' + text.replace('"', '""') + '"'

@@ -1,10 +1,16 @@
 """``GET /compare`` over HTTP: what is refused, and a comparison of models that no config knows."""
 
+import csv
+import io
+import json
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 import pytest
 from client_messages import PROTOBUF, export_request, http_client, span
+from server_command import done, run
 from server_process import ServerProcess
 
 pytestmark = pytest.mark.e2e
@@ -48,6 +54,53 @@ def test_models_that_no_config_knows_are_listed_and_compared(server: ServerProce
     entry = next(entry for entry in found["metrics"] if entry["estimand"] == "per_call")
     assert [arm["estimate"] for arm in entry["variants"]] == [19.0, 20.0]
     assert entry["comparisons"][0]["difference"]["estimate"] == 1.0
+
+
+def test_a_comparison_is_told_as_csv_as_a_picture_and_in_a_terminal(server: ServerProcess, tmp_path: Path) -> None:
+    send(server, 20, **{"fallom.config_key": "agent"})
+    asked = {"by": "model", "a": "a", "b": "b", "metrics": "input_tokens"}
+    with http_client(server.url) as client:
+        as_csv = client.get("/compare", params=asked, headers={"Accept": "text/csv"})
+        as_picture = client.get("/compare", params=asked, headers={"Accept": "image/svg+xml"})
+    picture = tmp_path / "compared.svg"
+    given = ("a", "b", "--metric", "input_tokens", "--url", server.url)
+
+    table = done("compare", *given, "--plot", str(picture), "--config", "agent")
+    rows = list(csv.DictReader(io.StringIO(done("compare", *given, "--format", "csv"), newline="")))
+    listed = done("compare", "--url", server.url).splitlines()
+    raw = json.loads(done("compare", *given, "--json"))
+
+    (row, *_) = csv.DictReader(io.StringIO(as_csv.text, newline=""))
+    assert (row["experiment"], row["vs"], row["variant"], row["verdict"]) == (
+        "compare by model", "a", "b", "no direction",
+    )  # fmt: skip
+    assert (float(row["control_estimate"]), float(row["difference"])) == (19.0, 1.0)
+    assert [each["difference"] for each in rows if each["estimand"] == "per_call"] == [row["difference"]]
+    for text in (as_picture.text, picture.read_text()):
+        assert "b against a" in ElementTree.fromstring(text).findtext("{http://www.w3.org/2000/svg}title", "")
+    assert table.startswith("compare by model, calls of agent\n  observational since ")
+    assert "recommendation: none: sessions were not assigned at random" in table
+    assert listed == ["model\tsessions\tcalls", "a\t10\t10", "b\t10\t10"]
+    assert raw["observational"] is True
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["a"], "b: needed"),
+        (["a", "a"], "two values expected, got 'a' twice"),
+        (["a", "b", "--by", "colour"], "metadata.KEY expected, got 'colour'"),
+        (["--format", "csv"], "name two values"),
+        (["a", "b", "--start", "2026"], "must be a time such as 2026-11-21T09:00:00Z, got '2026'"),
+        (["a", "b", "--plot", "/nowhere/at/all.svg"], "there is no folder '/nowhere/at'"),
+    ],
+)
+def test_the_command_says_what_is_wrong(shared_server: ServerProcess, flags: list[str], told: str) -> None:
+    answer = run("compare", *flags, "--url", shared_server.url)
+
+    assert answer.returncode in (1, 2)
+    assert told in answer.stderr
+    assert answer.stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from experiment_figures import session_id_in
 from server_command import done, run
 from server_process import COMMAND, ServerProcess, environment
 
-from analytics.client import Client, ClientError, UnreachableError
+from analytics.client import Client, ClientError, UnreachableError, session_pages
 from analytics.reports.columns import COLUMNS
 
 pytestmark = pytest.mark.e2e
@@ -56,6 +56,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
                     assert answer.status_code == 200, answer.text
     yield running
     running.stop()
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_reader_that_has_seen_enough_is_no_error(server: ServerProcess, form: str) -> None:
+    command = [COMMAND, "results", KEY, "--url", server.url, "--format", form]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        told = process.stderr.read()
+
+    assert (process.returncode, told) == (141, "")
 
 
 def test_without_a_key_the_experiments_are_listed(server: ServerProcess) -> None:
@@ -180,12 +194,13 @@ def test_watching_goes_on_until_it_is_interrupted(server: ServerProcess) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nope"], "no config 'nope' is defined; there are: teams/bot"),
+        (["nope"], "no experiment or config 'nope' is defined; there are: teams/bot"),
         ([KEY, "--metric", "nope"], "'nope' is no metric of this experiment, which has: latency_ms, "),
         ([KEY, "--version", "9"], "has versions 1 to 1, not 9"),
         ([KEY, "--segment", "nope"], "segment"),
         ([KEY, "--plot", "plot.gif"], "plot: a file name that ends in .svg or .png expected, got 'plot.gif'"),
-        ([KEY, "--plot", "nowhere/plot.svg"], "No such file or directory"),
+        ([KEY, "--plot", "nowhere/plot.svg"], "plot: there is no folder 'nowhere': make it first"),
+        (["--metric", "cost_usd"], "metric: it is for one experiment's results: name its key"),
         (["--format", "csv"], "format: csv is for one experiment's results: name its key"),
     ],
 )
@@ -244,21 +259,56 @@ def test_columns_have_their_types_whatever_is_in_them(server: ServerProcess) -> 
     assert pl.concat([one, other]).height == one.height + other.height
 
 
-def test_all_sessions_are_there_though_answers_are_cut(server: ServerProcess) -> None:
+def test_the_sessions_are_those_of_the_figures_the_worst_first(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_pages, "PAGE_MAX", 5)
     with Client(server.url) as client:
-        found = client.results(KEY).sessions()
+        results = client.results(KEY)
+        latest, slowest = results.sessions(), results.sessions("latency_ms")
+        few = results.sessions(HOSTILE, variant="treatment", sort="best", limit=2)
+        crossed = results.sessions(label="crossover")
+        before = client.results(KEY, as_of=datetime(2026, 1, 1, tzinfo=UTC)).sessions()
+        with pytest.raises(ClientError, match="no session has a metric 'nope'"):
+            results.sessions("nope")
+
+    assert latest["session_id"].n_unique() == latest.height == slowest.height == 2 * SESSIONS_AN_ARM
+    assert set(latest["variant"]) == set(MODELS)
+    assert latest["exposed_at"].is_sorted(descending=True)
+    assert slowest["value"].to_list() == sorted(
+        (100.0 + 10 * n + arm for arm in (0, 1) for n in range(6)), reverse=True
+    )
+    assert few["value"].to_list() == [SESSIONS_AN_ARM, SESSIONS_AN_ARM - 1]
+    assert crossed.is_empty()
+    assert before.is_empty()
+    assert crossed.schema == latest.schema == few.schema
+
+
+def test_the_course_of_a_figure_begins_on_the_first_day(server: ServerProcess) -> None:
+    with Client(server.url) as client:
+        results = client.results(KEY)
+        course = results.timeseries("latency_ms", statistic="mean", estimand="per_call")
+        past = client.results(KEY, as_of=datetime(2026, 1, 1, tzinfo=UTC)).timeseries("latency_ms")
+
+    now = course.row(-1, named=True)
+    assert (now["vs"], now["variant"]) == ("control", "treatment")
+    assert (now["control_estimate"], now["control_sessions"]) == (pytest.approx(125.0), SESSIONS_AN_ARM)
+    assert past["control_sessions"].to_list() == [0]
+
+
+def test_an_answer_that_is_cut_or_wrong_is_an_error(server: ServerProcess) -> None:
+    with Client(server.url) as client:
         with pytest.raises(ClientError, match="more rows than the server answers"):
             client.sql("SELECT * FROM range(10)")
         with pytest.raises(ClientError, match="syntax error"):
             client.sql("SELEC 1")
 
-    assert found["session_id"].n_unique() == found.height == 2 * SESSIONS_AN_ARM
-    assert found["session_id"].is_sorted()
-    assert set(found["variant"]) == set(MODELS)
-
 
 def test_a_clients_errors_say_what_was_wrong(server: ServerProcess) -> None:
-    with Client(server.url) as client, pytest.raises(ClientError, match="no config 'nope' is defined") as raised:
+    with (
+        Client(server.url) as client,
+        pytest.raises(ClientError, match="no experiment or config 'nope' is defined") as raised,
+    ):
         client.results("nope")
     with Client("http://127.0.0.1:9") as away, pytest.raises(UnreachableError, match="can't be reached"):
         away.experiments()

@@ -42,3 +42,23 @@ def test_a_course_without_a_look_has_its_columns() -> None:
 
     assert found.is_empty()
     assert found.schema["at"] == pl.Datetime("us", "UTC")
+
+
+def test_a_session_has_a_number_or_a_text_of_its_metric() -> None:
+    row = {
+        "session_id": "s",
+        "label": "randomised",
+        "is_counted": True,
+        "variant": "a",
+        "epoch": 1,
+        "exposed_at": "2026-11-21T09:00:00+00:00",
+        "calls": 2,
+        "errors": 0,
+    }
+
+    found = frames.sessions([{**row, "value": value} for value in (1.5, "kind", None)])
+
+    assert found["value"].to_list() == [1.5, None, None]
+    assert found["value_text"].to_list() == [None, "kind", None]
+    assert found["exposed_at"].to_list() == [datetime(2026, 11, 21, 9, tzinfo=UTC)] * 3
+    assert frames.sessions([]).schema == found.schema

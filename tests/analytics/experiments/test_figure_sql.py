@@ -24,6 +24,7 @@ UNEVEN = ConfigVersion(
     BEGAN + timedelta(hours=2),
     {"variants": [{"model": model, "weight": weight} for model, weight in zip(MODELS, (70, 30), strict=True)]},
 )
+TEXTS = (MetricSettings("stars", type="category"), MetricSettings("tone", missing="zero"))
 
 
 class Configs:
@@ -63,13 +64,17 @@ def traffic() -> Rows:
         if place % 3:
             rows.measure(session, "it's", float(chance.normal(3, 1)), key=KEY)
             rows.measure(session, "done", float(chance.random() < 0.7), key=KEY)
+        if place % 5:
+            rows.measure(session, "tone", ("it's rude", "kind")[int(chance.integers(2))], key=KEY)
+            rows.measure(session, "stars", float(chance.integers(1, 4)), key=KEY)
     return rows
 
 
 def assert_statements(engine: DuckDBEngine, answer: dict[str, Any], without: set[str]) -> None:
     """Assert that each statement gives the figure, and that none is missing but those of these statistics."""
-    missing = {entry["statistic"] for entry in answer["metrics"] if entry["sql"] is None}
-    assert missing == without
+    missing = [entry for entry in answer["metrics"] if entry["sql"] is None]
+    assert {entry["statistic"] for entry in missing} == without
+    assert {entry["name"] for entry in missing} == {"fallback_rate"}
     told = [entry for entry in answer["metrics"] if entry["sql"] is not None]
     parts = [f"SELECT {place} AS place, * FROM ({entry['sql']})" for place, entry in enumerate(told)]
     rows = engine.query_untrusted(
@@ -91,7 +96,7 @@ def test_statements_hold_within_a_window_with_declared_metrics_and_any_names(tmp
         start=BEGAN + timedelta(minutes=10),
         ended_at=BEGAN + timedelta(minutes=160),
         success="done",
-        metrics=(MetricSettings("it's", cap=0.8, missing="zero"),),
+        metrics=(MetricSettings("it's", cap=0.8, missing="zero"), *TEXTS),
     )
     experiment = experiment_of(KEY, [EVEN])
     assert experiment is not None
@@ -112,7 +117,12 @@ def test_statements_weigh_several_epochs_as_the_results_do(tmp_path: Path) -> No
     with engine_over(tmp_path / "data", traffic()) as engine:
         engine.users.labels_of = lambda project: session_labels(engine, Configs(EVEN, UNEVEN), project)  # type: ignore[arg-type]
 
-        assert_statements(engine, results(engine, "p", experiment), {"proportion", "mean", "p50", "p90", "p95", "p99"})
+        declared = (MetricSettings("it's", cap=0.8), MetricSettings("done", missing="zero"), *TEXTS)
+        for settings in (Settings(), Settings(metrics=declared)):
+            answer = results(engine, "p", experiment, settings)
+            statistics = {entry["statistic"] for entry in answer["metrics"] if entry.get("custom")}
+            assert statistics == {"mean", "proportion"} | ({"capped_mean"} if settings.metrics else set())
+            assert_statements(engine, answer, {"proportion"})
         first = experiment_of(KEY, [EVEN, UNEVEN], epoch=1)
         assert first is not None
         assert_statements(engine, results(engine, "p", first), {"proportion"})

@@ -1,9 +1,9 @@
-"""The keeper keeps what was shown of each running experiment that changed, once at its end, and tells the hooks."""
+"""The keeper keeps what was shown of each running experiment that changed, once at its end, and tells a watcher."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -27,11 +27,31 @@ from storage.registry.result_snapshots import ResultSnapshots
 
 LATENCY = ("latency_ms", "mean", "per_call", None)
 VARIANTS = [{"model": model, "weight": 50} for model in MODELS]
+PROMPT = {"key": "hello", "system_prompt": "Be kind.", "user_template": "Hello."}
+TONES = [{"prompt_key": "hello", "weight": 1}, {"prompt_key": "hello", "prompt_version": 1, "weight": 1}]
 BY = Authorship("ann")
 
 
+class Recorder:
+    """A watcher that notes what it is told, of all experiments or of those whose key begins so."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, Settings, dict[str, Any]]] = []
+        self.prefix = ""
+
+    def covered(self, project: str, keys: Iterable[str]) -> list[str]:
+        return [key for key in keys if key.startswith(self.prefix)]
+
+    def __call__(self, project: str, key: str, settings: Settings, results: dict[str, Any]) -> None:
+        self.told.append((project, key, settings, results))
+
+    @property
+    def keys(self) -> list[str]:
+        return [key for _, key, _, _ in self.told]
+
+
 class World:
-    """Storage, registry and keeper, and what its hook was told."""
+    """Storage, registry and keeper, and its watcher."""
 
     def __init__(self, path: Path) -> None:
         self.parts, self.exporter = send(path / "data", [])
@@ -39,13 +59,13 @@ class World:
         self.define({"configs": [{"key": "config", "variants": VARIANTS}]})
         self.snapshots = ResultSnapshots(self.registry, "this")
         self.kept = KeptResults(self.parts.engine)
-        self.told: list[tuple[str, str, Settings, dict[str, Any]]] = []
+        self.watcher = Recorder()
         self.keeper = self.new_keeper()
 
     def new_keeper(self) -> ResultKeeper:
-        keeper = ResultKeeper(self.parts.engine, self.registry, self.kept, self.snapshots, interval_s=3600)
-        keeper.hooks.append(lambda *told: self.told.append(told))
-        return keeper
+        return ResultKeeper(
+            self.parts.engine, self.registry, self.kept, self.snapshots, interval_s=3600, watcher=self.watcher
+        )
 
     def define(self, resources: dict[str, Any]) -> None:
         self.registry.apply("p", document.parse(resources), BY)
@@ -54,9 +74,6 @@ class World:
         for session in sessions:
             _, table, row = exposure(session, MODELS[bucket(session) >= 500_000], when, 1, crc32(session.encode()))
             self.exporter.consume(table, row)
-
-    def keys(self) -> list[str]:
-        return [key for _, key, _, _ in self.told]
 
     def stop(self) -> None:
         self.keeper.stop()
@@ -72,35 +89,89 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.stop()
 
 
-def test_what_changed_is_kept_and_told(world: World) -> None:
-    world.keeper.look()
-    assert world.told == []
+def test_what_changed_is_kept(world: World) -> None:
+    world.keeper.keep()
+    assert world.snapshots.taken("p", "config") == []
 
     world.expose("s1", "s2")
-    world.keeper.look()
-    world.keeper.look()
-    ((project, key, settings, found),) = world.told
-    assert (project, key, settings) == ("p", "config", Settings())
-    assert world.snapshots.latest("p", "config") == found
+    world.keeper.keep()
+    world.keeper.keep()
+    (taken,) = world.snapshots.taken("p", "config")
+    found = world.snapshots.latest("p", "config")
+    assert found is not None
     assert found["experiment"]["key"] == "config"
 
     world.expose("s3")
-    world.keeper.look()
-    assert len(world.told) == len(world.snapshots.taken("p", "config")) == 2
+    world.keeper.keep()
+    assert len(world.snapshots.taken("p", "config")) == 2
     # What was shown is there, though more is known by now.
-    first = datetime.fromisoformat(found["experiment"]["as_of"])
-    assert world.snapshots.latest("p", "config", first) == found
+    assert world.snapshots.latest("p", "config", taken.as_of) == found
+
+
+def test_the_watcher_is_told_of_what_it_covers_each_time_though_nothing_changes(world: World) -> None:
+    world.define({"configs": [{"key": "another", "variants": VARIANTS}]})
+    world.watcher.prefix = "conf"
+    world.expose("s1")
+
+    world.keeper.watch()
+    world.keeper.watch()
+
+    assert [(project, key, settings) for project, key, settings, _ in world.watcher.told] == [
+        ("p", "config", Settings())
+    ] * 2
+    assert sum(variant["sessions"] for variant in world.watcher.told[0][3]["variants"]) == 1
+    assert world.snapshots.taken("p", "config") == []
+
+
+def test_the_watcher_is_told_of_running_experiments_alone(world: World) -> None:
+    ended = {"key": "ended", "config": "config", "ended_at": at(2).isoformat()}
+    planned = {"key": "planned", "config": "config", "status": "planned"}
+    world.define({"experiments": [ended, planned, {"key": "running", "config": "config"}]})
+
+    world.keeper.watch()
+
+    assert world.watcher.keys == ["running"]
+
+
+def test_a_prompt_test_that_no_experiment_looks_at_is_looked_at(world: World) -> None:
+    world.define({"prompts": [PROMPT], "prompt_ab_tests": [{"key": "tone", "variants": TONES}]})
+
+    world.keeper.watch()
+
+    assert world.watcher.keys == ["config", "tone"]
+
+
+def test_the_thread_keeps_and_tells(world: World) -> None:
+    world.expose("s1")
+    keeper = ResultKeeper(
+        world.parts.engine,
+        world.registry,
+        world.kept,
+        world.snapshots,
+        interval_s=0.01,
+        watcher=world.watcher,
+        watch_interval_s=0.02,
+    )
+
+    keeper.start()
+    deadline = time.monotonic() + 30
+    while len(world.watcher.told) < 2 or not world.snapshots.taken("p", "config"):
+        assert time.monotonic() < deadline, "nothing was kept, or told"
+        time.sleep(0.01)
+    keeper.stop()
+
+    assert set(world.watcher.keys) == {"config"}
 
 
 def test_a_change_of_settings_is_one(world: World) -> None:
     world.expose("s1")
-    world.keeper.look()
+    world.keeper.keep()
     world.define({"experiments": [{"key": "cheaper", "config": "config", "alpha": 0.01}]})
-    world.keeper.look()
+    world.keeper.keep()
     world.define({"experiments": [{"key": "cheaper", "config": "config", "alpha": 0.02}]})
-    world.keeper.look()
+    world.keeper.keep()
 
-    assert world.keys() == ["config", "cheaper", "cheaper"]
+    assert len(world.snapshots.taken("p", "config")) == 1
     assert [each.settings_version for each in world.snapshots.taken("p", "cheaper")] == [2, 1]
 
 
@@ -111,10 +182,9 @@ def test_the_end_is_kept_once_and_stays(world: World) -> None:
     ended = {"key": "cheaper", "config": "config", "ended_at": ended_at.isoformat()}
     world.define({"experiments": [ended]})
 
-    world.keeper.look()
-    world.new_keeper().look()
+    world.keeper.keep()
+    world.new_keeper().keep()
 
-    assert world.keys() == ["cheaper"]
     (taken,) = world.snapshots.taken("p", "cheaper")
     assert (taken.as_of, taken.is_last) == (ended_at, True)
     subject = subject_of(world.registry, "p", "cheaper")
@@ -129,7 +199,6 @@ def test_the_end_is_kept_once_and_stays(world: World) -> None:
 def test_one_that_fails_keeps_no_other_waiting(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.define({"configs": [{"key": "another", "variants": VARIANTS}]})
     world.expose("s1")
-    world.keeper.hooks.insert(0, lambda *_: 1 / 0)
     broken = world.kept.results
 
     def results(project: str, experiment: Any, *rest: Any, **more: Any) -> dict[str, Any]:
@@ -138,13 +207,14 @@ def test_one_that_fails_keeps_no_other_waiting(world: World, caplog: pytest.LogC
         return broken(project, experiment, *rest, **more)
 
     world.kept.results = results  # type: ignore[method-assign]
-    world.keeper.look()
-    world.keeper.look()
+    world.keeper.keep()
+    world.keeper.keep()
 
-    assert world.keys() == ["config"]
+    world.keeper.watch()
+
+    assert (len(world.snapshots.taken("p", "config")), world.watcher.keys) == (1, ["config"])
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
-        "no results of experiment another of project p",
-        "what was to be done with the results of config failed",
+        "experiment another of project p could not be looked at"
     ]
 
 

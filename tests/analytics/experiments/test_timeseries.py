@@ -91,6 +91,21 @@ def test_each_point_is_the_results_as_of_its_moment(
                 assert comparison[name] == compared(of_results[name]), name
 
 
+@pytest.mark.parametrize(
+    "figure", [LATENCY, ("latency_ms", "p90", "per_call", None), ("solved", "proportion", "per_session", None)]
+)
+def test_before_a_day_is_over_the_present_is_the_only_point(everything: Parts, figure: Any) -> None:
+    now = at(0.9)
+    found = results(everything.engine, "p", experiment(now), SETTINGS, before=now)
+    entry = next(each for each in found["metrics"] if identity_of(each) == figure)
+
+    course = timeseries(everything.engine, "p", experiment(now), SETTINGS, Asked(found, entry), lambda _: found)
+
+    (point,) = course["points"]
+    assert (point["at"], point["variants"]) == (now.isoformat(), entry["variants"])
+    assert sum(arm["sessions"] for arm in point["variants"]) > 0
+
+
 def test_the_least_p_of_all_looks_and_the_first_of_its_level_are_told(tmp_path: Path) -> None:
     parts, exporter = send(tmp_path / "data", events(700, effect=0.6))
     moments = [*(at(day + 1) for day in range(DAYS)), at(DAYS + 0.5)]

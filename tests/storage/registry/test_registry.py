@@ -241,7 +241,7 @@ def test_any_document_round_trips_and_applied_twice_changes_nothing(data: dict[s
         assert all(change.action == "unchanged" for change in registry.apply("default", applied))
         again = from_yaml(to_yaml(export(registry, "default")).encode())
         assert all(change.action == "unchanged" for change in registry.apply("default", again))
-        for name in ("configs", "prompts", "prompt_ab_tests"):
+        for name in ("configs", "prompts", "prompt_ab_tests", "alerts"):
             assert {one.key: one for one in getattr(again, name)} == {one.key: one for one in getattr(applied, name)}
         orders = [{one.key: list(one.variants) for one in found.configs} for found in (again, applied)]
         assert orders[0] == orders[1]
