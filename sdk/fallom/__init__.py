@@ -19,10 +19,15 @@ from fallom.context import SessionContext
 from fallom.version import __version__
 
 if TYPE_CHECKING:
+    # The names of __getattr__, as they are typed.
     from collections.abc import Callable
 
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
+    from fallom import models as models
+    from fallom import prompts as prompts
+    from fallom import trace as trace
+    from fallom.exporter import FallomExporter as FallomExporter
     from fallom.settings import Redact
 
 # Modules and names that are imported when they are used first: `import fallom` costs next to nothing.
@@ -69,12 +74,10 @@ def init(
     >>> fallom.shutdown()
     True
     """
+    given = {name: value for name, value in locals().items() if name != "wait_s"}
     from fallom import runtime
-    from fallom.settings import read_settings
 
-    given = {name: value for name, value in locals().items() if name not in ("runtime", "read_settings", "wait_s")}
-    started = runtime.start(read_settings(**given))
-    return started.wait_until_ready(wait_s)
+    return runtime.begin(**given).wait_until_ready(wait_s)
 
 
 def flush(timeout_s: float = 5.0) -> bool:

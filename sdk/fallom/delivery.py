@@ -52,7 +52,9 @@ class Delivery:
         content_type: str,
         spool: Keeper | None = None,
         answered: Callable[[Answer], None] | None = None,
+        refused: Callable[[Answer], bool] | None = None,
     ) -> None:
+        """Make one; ``answered`` hears of what was taken, ``refused`` says whether it sees to what was refused."""
         self._transport = transport
         self._url = url
         self._what = what
@@ -60,6 +62,7 @@ class Delivery:
         self._content_type = content_type
         self._spool = spool
         self._answered = answered
+        self._refused = refused
         self._held: _Waiting | None = None
         # What an earlier process could not send is tried first.
         self._may_have_kept = spool is not None
@@ -124,6 +127,8 @@ class Delivery:
         if answer.is_retryable:
             logger.debug("POST %s: %s", self._url, answer.status)
             return answer.retry_after_s if answer.retry_after_s is not None else backoff_s(held.attempts + 1)
+        if self._refused is not None and self._refused(answer):
+            return None
         said = answer.body[:_SHOWN_CHARACTERS].decode(errors="replace")
         logger.debug("POST %s: %s %s", self._url, answer.status, said)
         self._losses.count(self._what, f"the server answered {answer.status}", held.count)

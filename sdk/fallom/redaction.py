@@ -10,6 +10,7 @@ from fallom.content import is_content_event, is_content_key
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import Event, ReadableSpan
 
+SESSION_ID = "fallom.session_id"
 # An error's text may quote what was said to the model.
 _EXCEPTION_TEXTS = frozenset({"exception.message", "exception.stacktrace"})
 
@@ -23,7 +24,11 @@ class Redaction:
     place, None for nothing. It also gets the status' description, as ``status.description``.
     """
 
-    def __init__(self, *, capture_content: bool, redact: Redact | None) -> None:
+    def __init__(
+        self, *, capture_content: bool, redact: Redact | None, session: Mapping[str, Any] | None = None
+    ) -> None:
+        """Make one; ``session`` are the attributes of a session, for spans that have none."""
+        self._session = session or {}
         self._capture_content = capture_content
         self._redact = redact
 
@@ -32,6 +37,9 @@ class Redaction:
         from opentelemetry.sdk.trace import ReadableSpan
         from opentelemetry.trace import Status
 
+        attributes = span.attributes or {}
+        if self._session and SESSION_ID not in attributes:
+            attributes = {**self._session, **attributes}
         description = span.status.description
         status = span.status
         if description is not None:
@@ -43,7 +51,7 @@ class Redaction:
             context=span.context,
             parent=span.parent,
             resource=span.resource,
-            attributes=self.attributes(span.attributes or {}),
+            attributes=self.attributes(attributes),
             events=tuple(self._event(event) for event in span.events),
             links=span.links,
             kind=span.kind,

@@ -14,52 +14,101 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fallom.config_store import ConfigStore
 from fallom.losses import Losses
-from fallom.settings import Settings
+from fallom.prompt_store import PromptStore, PromptTestStore
+from fallom.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from fallom.outbox import Outbox
+    from fallom.spool import Spool
+    from fallom.sync import Sync
     from fallom.tracing import Tracing
 
 logger = logging.getLogger("fallom")
 
 
+ALL_PARTS = frozenset({"models", "prompts", "trace"})
+
+
 class Runtime:
     """What runs between ``init`` and ``shutdown``. It never raises: a part that can't be made is missing."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, parts: frozenset[str] = ALL_PARTS, *, before: Runtime | None = None) -> None:
+        """Make one, not begun; what ``before`` has fetched from the same server as the same client is taken over."""
         self.settings = settings
-        self.losses = Losses()
+        self.parts = parts
+        self.losses, self.fallbacks = Losses(), Losses("a fallback was used")
+        self.configs, self.prompts, self.prompt_tests = ConfigStore(), PromptStore(), PromptTestStore()
+        if before is not None and _source(before.settings) == _source(settings):
+            self.configs, self.prompts, self.prompt_tests = before.configs, before.prompts, before.prompt_tests
         self.tracing: Tracing | None = None
+        self.outbox: Outbox | None = None
+        self.sync: Sync | None = None
         self._is_stopped = False
+
+    @property
+    def is_never_begun(self) -> bool:
+        """Whether neither ``init`` nor ``shutdown`` was ever called."""
+        return self is _none
 
     def start(self) -> Runtime:
         """Begin: threads are started, nothing is waited for."""
-        if self.settings.is_inert:
+        if self.settings.api_key is None:
             return self
-        with _said("tracing could not be begun"):
-            self._start_tracing()
+        spool = self._spool(self.settings.api_key)
+        with _said("configs and prompts can't be fetched"):
+            self._start_sync(self.settings.api_key)
+        with _said("exposures and metrics can't be sent"):
+            self._start_outbox(self.settings.api_key, spool)
+        if "trace" in self.parts:
+            with _said("spans can't be sent"):
+                self._start_tracing(spool)
         return self
 
+    def wait_until_tried(self, timeout_s: float) -> bool:
+        """Return whether all was asked for once within the time; it waits only for the first answer."""
+        return self.sync is not None and self.sync.tried.wait(timeout_s)
+
     def wait_until_ready(self, timeout_s: float) -> bool:
-        """Return whether all that was asked for is there within the time."""
-        return self.tracing is not None and timeout_s >= 0
+        """Return whether the server's configs are there within the time."""
+        deadline = time.monotonic() + timeout_s
+        while self.sync is not None and not self.sync.are_configs_fetched:
+            if time.monotonic() >= deadline or self._is_stopped:
+                return False
+            time.sleep(_READY_PAUSE_S)
+        return self.sync is not None
+
+    def why_unknown(self) -> str:
+        """Return why a config or a prompt may not be known, in words."""
+        if self._is_stopped or self is _ended:
+            return "since fallom.shutdown() was called"
+        if self.sync is None:
+            return "since there is no API key" if self.settings.api_key is None else "since none are fetched"
+        return "though the server was asked" if self.sync.are_configs_fetched else "and none could be fetched yet"
 
     def flush(self, timeout_s: float) -> bool:
         """Return whether all that was taken before is delivered within the time."""
         deadline = time.monotonic() + timeout_s
         delivered = True
-        if self.tracing is not None:
-            delivered &= self.tracing.spans.flush(max(0.0, deadline - time.monotonic()))
+        for part in (self.outbox, self.tracing.spans if self.tracing is not None else None):
+            if part is not None:
+                delivered &= part.flush(max(0.0, deadline - time.monotonic()))
         return delivered
 
     def stop(self, timeout_s: float) -> bool:
         """Flush and end; safe to call twice. Return whether all was delivered."""
         if self._is_stopped:
             return True
-        self._is_stopped = True
         delivered = self.flush(timeout_s)
+        self._is_stopped = True
+        if self.sync is not None:
+            self.sync.worker.stop()
+        if self.outbox is not None:
+            self.outbox.worker.stop()
+            self.outbox.close()
         if self.tracing is not None:
             self.tracing.spans.worker.stop()
             self.tracing.close()
@@ -69,17 +118,59 @@ class Runtime:
         """Leave all to the process that this one is a fork of."""
         self._is_stopped = True
 
-    def _start_tracing(self) -> None:
+    def _spool(self, api_key: str) -> Spool | None:
+        if self.settings.spool_dir is None:
+            return None
+        from fallom.spool import Spool
+
+        return Spool(self.settings.spool_dir, f"{self.settings.traces_url}\0{api_key}")
+
+    def _start_sync(self, api_key: str) -> None:
+        from fallom.disk_cache import DiskCache
+        from fallom.sync import Sync
+        from fallom.transport import Transport
+
+        self.sync = Sync(
+            Transport(api_key),
+            DiskCache(self.settings.cache_dir, api_key),
+            configs_url=self.settings.configs_url if "models" in self.parts else None,
+            prompts_url=self.settings.prompts_url if "prompts" in self.parts else None,
+            interval_s=self.settings.sync_interval_s,
+            configs=self.configs,
+            prompts=self.prompts,
+            prompt_tests=self.prompt_tests,
+        )
+        if not self.configs.latest:
+            self.sync.restore()
+        self.sync.worker.start()
+
+    def _start_outbox(self, api_key: str, spool: Spool | None) -> None:
+        from fallom.outbox import Outbox
+        from fallom.transport import Transport
+
+        self.outbox = Outbox(
+            Transport(api_key),
+            self.losses,
+            configs_url=self.settings.configs_url,
+            traces_url=self.settings.traces_url,
+            spool=spool,
+        )
+        self.outbox.worker.start()
+
+    def _start_tracing(self, spool: Spool | None) -> None:
         from fallom.tracing import start_tracing
 
-        self.tracing = start_tracing(self.settings, self.losses, None)
+        self.tracing = start_tracing(self.settings, self.losses, spool)
         if self.tracing is not None:
             self.tracing.spans.worker.start()
 
 
+_READY_PAUSE_S = 0.005
 _lock = threading.Lock()
 _none = Runtime(Settings())
+_ended = Runtime(Settings())
 _current = _none
+_given: dict[str, Any] = {}
 _hooks_are_set = False
 
 
@@ -88,26 +179,51 @@ def current() -> Runtime:
     return _current
 
 
-def start(settings: Settings) -> Runtime:
+def start(settings: Settings, parts: frozenset[str] = ALL_PARTS) -> Runtime:
     """Make the runtime of these settings the process's, and end the one before it, if any."""
     global _current
     _set_hooks()
     with _lock:
-        before, _current = _current, Runtime(settings)
-        made = _current
-    before.stop(settings.flush_timeout_s)
+        before = _current
+        _current = made = Runtime(settings, parts, before=before)
     _configure_log(settings)
     for problem in settings.problems:
         logger.warning("%s", problem)
-    return made.start()
+    made.start()
+    # After the new one has begun, and beside it: nobody waits, and the process's end waits for it.
+    if before.sync is not None:
+        threading.Thread(target=before.stop, args=(settings.flush_timeout_s,), name="fallom-stop").start()
+    return made
+
+
+def begin(**given: Any) -> Runtime:
+    """Begin all parts with what ``fallom.init`` was given."""
+    global _given
+    _given = given
+    return start(read_settings(**given))
+
+
+def extend(parts: set[str], **given: Any) -> Runtime:
+    """Begin these parts too, as ``models.init`` and the like do; nothing happens where they run and nothing is new."""
+    global _given
+    given = {name: value for name, value in given.items() if value is not None}
+    is_running = _current not in (_none, _ended)
+    if is_running and parts <= _current.parts and all(_given.get(name) == value for name, value in given.items()):
+        return _current
+    _given = (_given if is_running else {}) | given
+    return start(read_settings(**_given), frozenset(parts) | (_current.parts if is_running else frozenset()))
 
 
 def stop(timeout_s: float | None = None) -> bool:
     """End the runtime, if there is one; return whether all was delivered."""
     global _current
     with _lock:
-        before, _current = _current, _none
+        before, _current = _current, _ended
     return before.stop(before.settings.flush_timeout_s if timeout_s is None else timeout_s)
+
+
+def _source(settings: Settings) -> tuple[str | None, ...]:
+    return settings.api_key, settings.configs_url, settings.prompts_url
 
 
 def _set_hooks() -> None:
@@ -126,10 +242,10 @@ def _after_fork() -> None:
     global _current, _lock
     _lock = threading.Lock()
     parents = _current
-    if parents is _none:
+    if parents in (_none, _ended):
         return
     parents.abandon()
-    _current = Runtime(parents.settings)
+    _current = Runtime(parents.settings, parents.parts, before=parents)
     with contextlib.suppress(Exception):
         _current.start()
     # Children of multiprocessing end without running what atexit has.

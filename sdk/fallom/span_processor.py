@@ -14,12 +14,12 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor
 
 from fallom.context import SessionContext, current_session, peek_prompt_tag, take_prompt_tag
+from fallom.redaction import SESSION_ID
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
-SESSION_ID = "fallom.session_id"
 _SESSION_KEYS = ("fallom.config_key", SESSION_ID, "fallom.customer_id", "fallom.metadata", "fallom.tags")
 _CALL_PREFIXES = ("gen_ai.", "llm.", "openinference.", "traceloop.", "ai.")
 # Spans around calls: the prompt is that of the call within.

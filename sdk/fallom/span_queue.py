@@ -84,7 +84,7 @@ class SpanQueue:
     def close(self) -> None:
         """Count what is left as lost, or keep it in the spool."""
         while batch := self._take():
-            self._delivery.give_up(_encoded(batch), len(batch))
+            self._delivery.give_up(encoded(batch), len(batch))
         self._delivery.close()
 
     def deliver(self) -> float:
@@ -97,7 +97,7 @@ class SpanQueue:
             if not batch:
                 return SEND_INTERVAL_S
             try:
-                body = _encoded(batch)
+                body = encoded(batch)
             except Exception as error:
                 self._losses.count("spans", f"could not be encoded: {type(error).__name__}", len(batch))
                 continue
@@ -127,7 +127,8 @@ def estimated_bytes(span: ReadableSpan) -> int:
     return size_bytes
 
 
-def _encoded(spans: Sequence[ReadableSpan]) -> bytes:
+def encoded(spans: Sequence[ReadableSpan]) -> bytes:
+    """Return the body of an OTLP request with these spans."""
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
     return bytes(encode_spans(spans).SerializeToString())

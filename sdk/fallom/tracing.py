@@ -70,7 +70,7 @@ class Tracing:
         self.spans.close()
 
 
-def start_tracing(settings: Settings, losses: Losses, spool: Keeper | None) -> Tracing | None:
+def start_tracing(settings: Settings, losses: Losses, spool: Keeper | None = None) -> Tracing | None:
     """Join or make a provider, and begin to take its spans; None where there is no place to send them to."""
     if settings.api_key is None or settings.traces_url is None:
         return None
@@ -146,7 +146,8 @@ def _installed(provider: Any) -> FallomSpanProcessor | None:
 
 def _default_filter() -> Callable[[ReadableSpan], bool]:
     """Return the filter for an application's provider: its database and its web server are not our business."""
-    from fallom.span_processor import SESSION_ID, is_of_an_llm_application
+    from fallom.redaction import SESSION_ID
+    from fallom.span_processor import is_of_an_llm_application
 
     def is_ours(span: ReadableSpan) -> bool:
         attributes = span.attributes or {}

@@ -1,10 +1,13 @@
-"""Fixtures: a real server, shared by a module or of a test's own."""
+"""Fixtures: an SDK that has not begun, and a real server, shared by a module or of a test's own."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from server_process import ServerProcess
+
+from fallom import context, runtime
 
 
 @pytest.fixture
@@ -21,3 +24,21 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
     process = ServerProcess(tmp_path_factory.mktemp("server") / "data").start()
     yield process
     process.stop()
+
+
+@pytest.fixture
+def sdk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The SDK as it is before ``init``; it is ended after the test."""
+    for name in [name for name in os.environ if name.startswith("FALLOM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(runtime, "_current", runtime._none)
+    _leave_session()
+    yield
+    runtime.stop(0.0)
+    _leave_session()
+
+
+def _leave_session() -> None:
+    context.set_current_session(None)
+    context.set_prompt_tag(None)
