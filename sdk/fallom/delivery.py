@@ -14,6 +14,7 @@ from fallom.transport import Answer, Transport, TransportError, backoff_s
 logger = logging.getLogger("fallom")
 
 RETRY_FOR_S = 120.0
+PAUSE_LEAST_S = 0.1
 _SHOWN_CHARACTERS = 200
 
 
@@ -53,8 +54,13 @@ class Delivery:
         spool: Keeper | None = None,
         answered: Callable[[Answer], None] | None = None,
         refused: Callable[[Answer], bool] | None = None,
+        is_urgent: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Make one; ``answered`` hears of what was taken, ``refused`` says whether it sees to what was refused."""
+        """Make one.
+
+        ``answered`` hears of what was taken, ``refused`` says whether it sees to what was refused; while ``is_urgent``,
+        no pause between attempts is kept.
+        """
         self._transport = transport
         self._url = url
         self._what = what
@@ -63,7 +69,9 @@ class Delivery:
         self._spool = spool
         self._answered = answered
         self._refused = refused
+        self._is_urgent = is_urgent
         self._held: _Waiting | None = None
+        self._not_before_s = -float("inf")
         # What an earlier process could not send is tried first.
         self._may_have_kept = spool is not None
         self.sent = 0
@@ -82,15 +90,18 @@ class Delivery:
         """Send the body that waits; return the seconds until it may be tried again, None where none waits any more."""
         held = self._held
         if held is None:
-            if self._may_have_kept:
-                self._send_kept()
+            self._send_kept()
             return None
+        remaining_s = self._not_before_s - time.monotonic()
+        if remaining_s > 0 and not self._is_urgent():
+            return remaining_s
         pause_s = self._try(held)
         if pause_s is None:
             self._held = None
             self._send_kept()
             return None
         held.attempts += 1
+        self._not_before_s = time.monotonic() + pause_s
         if self._spool is not None and self._spool.put(self._what, held.body, held.count):
             self._held = None
             self._may_have_kept = True
@@ -126,7 +137,9 @@ class Delivery:
             return None
         if answer.is_retryable:
             logger.debug("POST %s: %s", self._url, answer.status)
-            return answer.retry_after_s if answer.retry_after_s is not None else backoff_s(held.attempts + 1)
+            if answer.retry_after_s is not None:
+                return max(answer.retry_after_s, PAUSE_LEAST_S)
+            return backoff_s(held.attempts + 1)
         if self._refused is not None and self._refused(answer):
             return None
         said = answer.body[:_SHOWN_CHARACTERS].decode(errors="replace")

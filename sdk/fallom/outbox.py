@@ -42,6 +42,7 @@ class Events:
         losses: Losses,
         spool: Keeper | None,
         as_json: Callable[..., Mapping[str, Any]],
+        is_urgent: Callable[[], bool],
     ) -> None:
         self._what = what
         self._losses = losses
@@ -58,6 +59,7 @@ class Events:
             spool=spool,
             answered=self._answered,
             refused=self._refused,
+            is_urgent=is_urgent,
         )
 
     def put(self, item: tuple[Any, ...]) -> None:
@@ -91,11 +93,15 @@ class Events:
         batch: list[bytes] = []
         size_bytes = 0
         batch_max = BATCH_ITEMS_MAX if self._sends_lists else 1
-        while self._queue and len(batch) < batch_max and size_bytes < BATCH_BYTES_MAX:
+        while self._queue and len(batch) < batch_max:
             item = self._encoded(self._queue.popleft())
-            if item is not None:
-                size_bytes += len(item)
-                batch.append(item)
+            if item is None:
+                continue
+            size_bytes += len(item)
+            if batch and size_bytes > BATCH_BYTES_MAX:
+                self._queue.appendleft(item)
+                break
+            batch.append(item)
         return batch
 
     def _encoded(self, item: bytes | tuple[Any, ...]) -> bytes | None:
@@ -142,11 +148,12 @@ class Outbox:
         traces_url: str | None,
         spool: Keeper | None = None,
     ) -> None:
-        self._exposures = _events(transport, configs_url, "/sessions", "exposures", losses, spool, _exposure)
-        self._metrics = _events(transport, traces_url, "/spans", "metrics", losses, spool, _metrics)
+        self.worker = Worker("fallom-outbox", self.deliver)
+        urgent = self.worker.is_flushing
+        self._exposures = _events(transport, configs_url, "/sessions", "exposures", losses, spool, _exposure, urgent)
+        self._metrics = _events(transport, traces_url, "/spans", "metrics", losses, spool, _metrics, urgent)
         self._reported: set[tuple[object, ...]] = set()
         self._reported_before: set[tuple[object, ...]] = set()
-        self.worker = Worker("fallom-outbox", self.deliver)
 
     def expose(
         self, config_key: str, version: int | None, session_id: str, assignment: Assignment, customer_id: str | None

@@ -15,6 +15,7 @@ from fallom.assignment import (
     bucket,
     salt,
     salted_buckets,
+    targeted_variant,
     variant_keys,
     variant_list,
 )
@@ -23,7 +24,18 @@ from fallom.assignment import (
 class Plan:
     """One version of a config. What the server sent stays as it is, under ``config``."""
 
-    __slots__ = ("_by_weight", "_cumulative", "_is_plain", "_outside", "_salt", "_traffic", "config", "key", "version")
+    __slots__ = (
+        "_by_weight",
+        "_cumulative",
+        "_is_plain",
+        "_outside",
+        "_salt",
+        "_targeting",
+        "_traffic",
+        "config",
+        "key",
+        "version",
+    )
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Check the config and prepare it. Raises ValueError where nobody can assign by it."""
@@ -43,9 +55,9 @@ class Plan:
         is_salted = config.get("hash_version", 1) == 2
         self._salt = salt(config) if is_salted else None
         self._traffic = config.get("traffic", 100) * BUCKETS_PER_PERCENT
-        is_targeted = bool(config.get("targeting"))
+        self._targeting = config.get("targeting")
         is_monotonic = self._cumulative == sorted(self._cumulative)
-        self._is_plain = not is_targeted and is_monotonic and config.get("sticky_by") in (None, "session")
+        self._is_plain = is_monotonic and config.get("sticky_by") in (None, "session")
 
     def assign(
         self,
@@ -57,6 +69,11 @@ class Plan:
         """Return what ``fallom.assignment.assign`` returns."""
         if not self._is_plain:
             return assign(self.config, session_id, customer_id=customer_id, context=context, request_id=request_id)
+        by_weight = self._by_weight
+        if self._targeting:
+            targeted = targeted_variant(self._targeting, customer_id, context)
+            if targeted is not None and -len(by_weight) <= targeted[0] < len(by_weight):
+                return by_weight[targeted[0]]._replace(reason=targeted[1])
         if self._salt is None:
             drawn = bucket(session_id)
         else:
@@ -64,7 +81,7 @@ class Plan:
             if place >= self._traffic:
                 return self._outside
         # The first whose running sum exceeds the bucket, else the last.
-        return self._by_weight[min(bisect_right(self._cumulative, drawn), len(self._by_weight) - 1)]
+        return by_weight[min(bisect_right(self._cumulative, drawn), len(by_weight) - 1)]
 
 
 def fallback_assignment(model: str) -> Assignment:

@@ -42,7 +42,8 @@ class Runtime:
         self.parts = parts
         self.losses, self.fallbacks = Losses(), Losses("a fallback was used")
         self.configs, self.prompts, self.prompt_tests = ConfigStore(), PromptStore(), PromptTestStore()
-        if before is not None and _source(before.settings) == _source(settings):
+        self._before = before if before is not None and _source(before.settings) == _source(settings) else None
+        if before is not None and self._before is not None:
             self.configs, self.prompts, self.prompt_tests = before.configs, before.prompts, before.prompt_tests
         self.tracing: Tracing | None = None
         self.outbox: Outbox | None = None
@@ -93,6 +94,9 @@ class Runtime:
         """Return whether all that was taken before is delivered within the time."""
         deadline = time.monotonic() + timeout_s
         delivered = True
+        if self.tracing is not None:
+            # It works while the outbox is waited for.
+            self.tracing.spans.worker.wake()
         for part in (self.outbox, self.tracing.spans if self.tracing is not None else None):
             if part is not None:
                 delivered &= part.flush(max(0.0, deadline - time.monotonic()))
@@ -140,6 +144,9 @@ class Runtime:
             prompts=self.prompts,
             prompt_tests=self.prompt_tests,
         )
+        if self._before is not None and self._before.sync is not None:
+            self.sync.inherit(self._before.sync)
+        self._before = None
         if not self.configs.latest:
             self.sync.restore()
         self.sync.worker.start()
@@ -203,8 +210,16 @@ def begin(**given: Any) -> Runtime:
     return start(read_settings(**given))
 
 
+_extending = threading.RLock()
+
+
 def extend(parts: set[str], **given: Any) -> Runtime:
     """Begin these parts too, as ``models.init`` and the like do; nothing happens where they run and nothing is new."""
+    with _extending:
+        return _extend(parts, given)
+
+
+def _extend(parts: set[str], given: dict[str, Any]) -> Runtime:
     global _given
     given = {name: value for name, value in given.items() if value is not None}
     is_running = _current not in (_none, _ended)
@@ -239,8 +254,10 @@ def _set_hooks() -> None:
 
 def _after_fork() -> None:
     """Begin anew in a child: locks may have been held, and threads are gone."""
-    global _current, _lock
-    _lock = threading.Lock()
+    global _current, _extending, _lock
+    _lock, _extending = threading.Lock(), threading.RLock()
+    if (tracing := sys.modules.get("fallom.tracing")) is not None:
+        tracing.forget_lock()
     parents = _current
     if parents in (_none, _ended):
         return

@@ -7,6 +7,7 @@ so that ``shutdown`` and another ``init`` neither lose spans nor send them twice
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +20,8 @@ from fallom.redaction import SESSION_ID
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
+
+logger = logging.getLogger("fallom")
 
 _SESSION_KEYS = ("fallom.config_key", SESSION_ID, "fallom.customer_id", "fallom.metadata", "fallom.tags")
 _CALL_PREFIXES = ("gen_ai.", "llm.", "openinference.", "traceloop.", "ai.")
@@ -48,6 +51,13 @@ class FallomSpanProcessor(SpanProcessor):
         """Give the span its session, unless it has one, and the prompt if it is a call to a model."""
         if self.target is None:
             return
+        try:
+            self._stamp(span, parent_context)
+        except Exception as error:
+            # Metadata that is no JSON, say: the host's call goes on.
+            logger.debug("a span could not be stamped: %s: %s", type(error).__name__, error)
+
+    def _stamp(self, span: Span, parent_context: Context | None) -> None:
         attributes = span.attributes or {}
         stamp: dict[str, Any] = {}
         if SESSION_ID not in attributes:

@@ -33,14 +33,15 @@ class SpanQueue:
 
     def __init__(
         self,
-        delivery: Delivery,
+        make_delivery: Callable[[Callable[[], bool]], Delivery],
         losses: Losses,
         *,
         max_queue_size: int,
         redaction: Redaction | None = None,
         span_filter: Callable[[ReadableSpan], bool] | None = None,
     ) -> None:
-        self._delivery = delivery
+        self.worker = Worker("fallom-spans", self.deliver)
+        self._delivery = make_delivery(self.worker.is_flushing)
         self._losses = losses
         self._spans_max = max_queue_size
         self._redaction = redaction
@@ -48,7 +49,6 @@ class SpanQueue:
         self._queue: deque[tuple[ReadableSpan, int]] = deque()
         self._lock = threading.Lock()
         self._bytes = 0
-        self.worker = Worker("fallom-spans", self.deliver)
 
     def put(self, span: ReadableSpan) -> None:
         """Take one span; drop and count it where there is no room, or the host's hooks fail on it."""
@@ -56,11 +56,11 @@ class SpanQueue:
             if self._filter is not None and not self._filter(span):
                 return
             span = self._redaction(span) if self._redaction is not None else span
+            size_bytes = estimated_bytes(span)
         except Exception as error:
             # Not sent: what was to be redacted must not go out as it was.
             self._losses.count("spans", f"the redact or span_filter hook raised {type(error).__name__}")
             return
-        size_bytes = estimated_bytes(span)
         with self._lock:
             if len(self._queue) >= self._spans_max or self._bytes + size_bytes > QUEUE_BYTES_MAX:
                 is_full = True

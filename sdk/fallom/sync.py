@@ -79,6 +79,17 @@ class Sync:
         """Set when all lists were asked for once, with or without success."""
         self.worker = Worker("fallom-sync", self.run)
 
+    def inherit(self, before: Sync) -> None:
+        """Go on where the sync of the same stores was: nothing needs to be asked for at once."""
+        state = {source.name: source for source in before._sources if source.is_fetched}
+        for source in self._sources:
+            if (known := state.get(source.name)) is not None:
+                source.etag, source.is_fetched = known.etag, True
+        if all(source.is_fetched for source in self._sources):
+            self.tried.set()
+            pause_s = self._interval_s * random.uniform(0, 1)  # noqa: S311 - it spreads clients
+            self.worker = Worker("fallom-sync", self.run, first_pause_s=pause_s)
+
     def restore(self) -> None:
         """Take what was kept on disk."""
         for source in self._sources:
@@ -102,7 +113,7 @@ class Sync:
         """Ask for everything once; return when to ask again."""
         try:
             self._fetch_wanted()
-            problems = [problem for source in self._sources if (problem := self._fetch(source)) is not None]
+            problems = self._fetch_all()
             self._fetch_wanted()
         finally:
             self.tried.set()
@@ -113,24 +124,39 @@ class Sync:
         self._warn(problems[0])
         return min(self._interval_s, backoff_s(self._failures))
 
+    def _fetch_all(self) -> list[str]:
+        """Fetch every list, but from a server that gives no answer only the first; return what went wrong."""
+        problems: list[str] = []
+        silent: set[str] = set()
+        for source in self._sources:
+            if source.base_url in silent:
+                continue
+            try:
+                problem = self._fetch(source)
+            except TransportError as error:
+                silent.add(source.base_url)
+                problem = str(error)
+            if problem is not None:
+                problems.append(problem)
+        return problems
+
     def _fetch(self, source: Source) -> str | None:
-        """Fetch one list; return what went wrong."""
-        problem: str | None = None
+        """Fetch one list; return what was wrong with the answer. Raises TransportError where none came."""
 
         def take(document: Mapping[str, Any]) -> None:
             source.store.replace(document)
             kept = source.store.document() if isinstance(source.store, ConfigStore) else dict(document)
             self._cache.save(source.name, source.base_url, kept)
 
+        answer = self._transport.get(source.base_url + source.path, source.etag)
         try:
-            answer = self._transport.get(source.base_url + source.path, source.etag)
             if answer.status != 304:
                 _taken(answer, take)
                 source.etag = answer.etag
             source.is_fetched = True
-        except (TransportError, ValueError, RecursionError) as error:
-            problem = f"{source.base_url}{source.path}: {error}"
-        return problem
+        except (ValueError, RecursionError) as error:
+            return f"GET {source.base_url}{source.path}: {error}"
+        return None
 
     def _fetch_wanted(self) -> None:
         """Fetch the versions that somebody asked for by number."""

@@ -87,15 +87,13 @@ def start_tracing(settings: Settings, losses: Losses, spool: Keeper | None = Non
         )
         return None
     needs_redaction = settings.redact is not None or not settings.capture_content
+    transport, url = Transport(settings.api_key), f"{settings.traces_url}/v1/traces"
+
+    def delivery(is_urgent: Callable[[], bool]) -> Delivery:
+        return Delivery(transport, url, "spans", losses, content_type=CONTENT_TYPE, spool=spool, is_urgent=is_urgent)
+
     spans = SpanQueue(
-        Delivery(
-            Transport(settings.api_key),
-            f"{settings.traces_url}/v1/traces",
-            "spans",
-            losses,
-            content_type=CONTENT_TYPE,
-            spool=spool,
-        ),
+        delivery,
         losses,
         max_queue_size=settings.max_queue_size,
         redaction=Redaction(capture_content=settings.capture_content, redact=settings.redact)
@@ -127,6 +125,12 @@ def _provider(settings: Settings) -> tuple[Any, bool]:
 
 
 _own: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def forget_lock() -> None:
+    """Make a new lock in a child: another thread of the parent may have held the old one."""
+    global _install_lock
+    _install_lock = threading.Lock()
 
 
 def _installed(provider: Any) -> FallomSpanProcessor | None:

@@ -24,12 +24,14 @@ class Worker:
     ``start`` and ``stop`` are safe to call twice; ``stop`` without ``start`` too.
     """
 
-    def __init__(self, name: str, work: Callable[[], float]) -> None:
+    def __init__(self, name: str, work: Callable[[], float], *, first_pause_s: float = 0.0) -> None:
+        self._first_pause_s = first_pause_s
         self._name = name
         self._work = work
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._flushes = 0
         self._asked = 0
         self._done = 0
 
@@ -51,13 +53,21 @@ class Worker:
     def flush(self, is_done: Callable[[], bool], timeout_s: float) -> bool:
         """Let the work be done until ``is_done``; return whether it was within the time."""
         deadline = time.monotonic() + timeout_s
-        while self._run_once(deadline):
-            if is_done():
-                return True
-            if time.monotonic() + _RETRY_PAUSE_S >= deadline:
-                break
-            time.sleep(_RETRY_PAUSE_S)
+        self._flushes += 1
+        try:
+            while self._run_once(deadline):
+                if is_done():
+                    return True
+                if time.monotonic() + _RETRY_PAUSE_S >= deadline:
+                    break
+                time.sleep(_RETRY_PAUSE_S)
+        finally:
+            self._flushes -= 1
         return is_done()
+
+    def is_flushing(self) -> bool:
+        """Return whether somebody waits for the work to be done."""
+        return self._flushes > 0
 
     def stop(self, timeout_s: float = 0.0) -> None:
         """End after the work that is being done; wait for that so long."""
@@ -82,7 +92,7 @@ class Worker:
 
     def _run(self) -> None:
         _suppress_instrumentation()
-        pause_s = 0.0
+        pause_s = self._first_pause_s
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._stopping or self._asked > self._done, pause_s)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sdk_server import FakeServer, fake_server
 from server_process import ServerProcess
 
 from fallom import context, runtime
@@ -42,3 +43,10 @@ def sdk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 def _leave_session() -> None:
     context.set_current_session(None)
     context.set_prompt_tag(None)
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeServer]:
+    """A server that answers as the test wants it."""
+    with fake_server() as server:
+        yield server
