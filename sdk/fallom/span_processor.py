@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import trace
+from opentelemetry.context import get_value
 from opentelemetry.sdk.trace import SpanProcessor
 
 from fallom.context import SessionContext, current_session, peek_prompt_tag, take_prompt_tag
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("fallom")
 
 _SESSION_KEYS = ("fallom.config_key", SESSION_ID, "fallom.customer_id", "fallom.metadata", "fallom.tags")
+WITHIN_CALL = "fallom-within-call"
+"""In OpenTelemetry's context: the call to a model that goes on, if one is traced by a wrapped client."""
+_IS_REPEAT = "fallom.is_repeat"
 _CALL_PREFIXES = ("gen_ai.", "llm.", "openinference.", "traceloop.", "ai.")
 # Spans around calls: the prompt is that of the call within.
 _AROUND_OPERATIONS = frozenset(
@@ -65,12 +69,16 @@ class FallomSpanProcessor(SpanProcessor):
             stamp.update(session_attributes(session) if session is not None else _of_parent(parent_context))
         if peek_prompt_tag() is not None and is_model_call(attributes):
             stamp.update(prompt_attributes())
+        if is_model_call(attributes) and getattr(get_value(WITHIN_CALL, parent_context), "awaits_answer", False):
+            stamp[_IS_REPEAT] = True
         if stamp:
             span.set_attributes(stamp)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Hand the span on, if it is sampled."""
+        """Hand the span on, if it is sampled, and no repeat of a wrapped client's: only others get that."""
         target = self.target
+        if _IS_REPEAT in (span.attributes or {}):
+            return
         if target is not None and span.context is not None and span.context.trace_flags.sampled:
             target.put(span)
 

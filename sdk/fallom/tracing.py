@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fallom")
 
-SCOPE = "fallom"
+# Not "fallom" alone: that scope is the published clients', which count Anthropic's cached tokens beside the input.
+SCOPE = "fallom.sdk"
 _install_lock = threading.Lock()
 _processors: weakref.WeakKeyDictionary[Any, FallomSpanProcessor] = weakref.WeakKeyDictionary()
 
