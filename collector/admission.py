@@ -89,6 +89,12 @@ class Share:
         """Count its request as refused."""
         self._admission.count_refusal(self._transport, error)
 
+    def split(self, size_bytes: int) -> "Share":
+        """Return a share of so many of these bytes, for a part of the request."""
+        part = Share(self._admission, self._transport, min(size_bytes, self.size_bytes))
+        self.size_bytes -= part.size_bytes
+        return part
+
     def handed_over(self) -> "Share":
         """Return a share of the same bytes for a new owner; this one has none of them any more."""
         heir = Share(self._admission, self._transport, self.size_bytes)

@@ -1,0 +1,1 @@
+"""One file a library: how its calls are seen, and read."""
