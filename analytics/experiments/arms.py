@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from analytics.experiments.epochs import Epoch, arms_rule, weight_epochs
 from fallom.assignment import assign, variant_keys, variant_list
+from storage.registry.experiments import prompt_variant_keys
 from storage.registry.resources import ConfigVersion
 
 Column = Literal["config_key", "prompt_ab_test_key"]
@@ -70,7 +71,7 @@ class Experiment:
     def arms_of(self, assigned: str | None) -> list[int]:
         """Return the indexes of the arms that what a client was given, as exposures name it, may be of.
 
-        It is a model, or a prompt as ``prompt_name`` has it.
+        It is a model, or a prompt as ``prompt_variant_keys`` has it.
         """
         if self.column == "config_key":
             return [index for index, arm in enumerate(self.arms) if arm.model == assigned]
@@ -84,11 +85,6 @@ class Experiment:
         by_chance = (epoch or self.epochs[-1]).by_chance
         found = assign(by_chance, session_id, customer_id=customer_id)
         return None if found.reason == "outside_traffic" else found.variant_index
-
-
-def prompt_name(prompt_key: str, prompt_version: int | None) -> str:
-    """Return how a prompt is named as an arm: with its version, where it has a fixed one."""
-    return prompt_key if prompt_version is None else f"{prompt_key}@{prompt_version}"
 
 
 def prompt_experiment_of(
@@ -138,8 +134,9 @@ def experiment_of(
 
 
 def _as_config(body: dict[str, Any]) -> dict[str, Any]:
-    names = [(prompt_name(each["prompt_key"], each.get("prompt_version")), each["weight"]) for each in body["variants"]]
-    return {"variants": {name: {"model": name, "weight": weight} for name, weight in names}}
+    variants = body["variants"]
+    named = zip(prompt_variant_keys(variants), variants, strict=True)
+    return {"variants": {name: {"model": name, "weight": variant["weight"]} for name, variant in named}}
 
 
 def _is_prompt_of(arm: str, assigned: str) -> bool:

@@ -45,8 +45,10 @@ def _facts(results: Mapping[str, Any]) -> Iterator[str]:
     experiment, settings = results["experiment"], results["settings"]
     is_planned = experiment["status"] == "planned"
     since = f" since {moment(experiment['started_at'])}" if experiment["started_at"] and not is_planned else ""
-    until = f", until {moment(experiment['ended_at'])}" if experiment["ended_at"] else ""
-    yield f"{experiment['status']}{since}{until}; as of {moment(experiment['as_of'])}"
+    until = f" until {moment(experiment['ended_at'])}" if experiment["ended_at"] else ""
+    # That it has ended is told by when.
+    status = "ran" if experiment["status"] == "ended" else experiment["status"]
+    yield f"{status}{since}{until}; as of {moment(experiment['as_of'])}"
     if experiment["hypothesis"]:
         yield f"hypothesis: {experiment['hypothesis']}"
     yield f"{settings['inference']} inference, alpha {settings['alpha']:g}".replace("_", " ")

@@ -69,12 +69,13 @@ def users(connection: Connection, project: str, kind: Literal["config", "prompt_
 
 
 def prompt_variant_keys(variants: Sequence[dict[str, object]]) -> list[str]:
-    """Return the keys of a prompt test's variants: the prompt's, with ``@version`` where it stands there twice."""
-    names = [str(variant["prompt_key"]) for variant in variants]
-    return [
-        name if names.count(name) == 1 else f"{name}@{variant.get('prompt_version', 'latest')}"
-        for name, variant in zip(names, variants, strict=True)
-    ]
+    """Return the keys of a prompt test's variants: the prompt's, with ``@version`` where that is a fixed one."""
+    return [prompt_name(str(variant["prompt_key"]), variant.get("prompt_version")) for variant in variants]
+
+
+def prompt_name(prompt_key: str, prompt_version: object) -> str:
+    """Return how a prompt is named as a variant: with its version, where it has a fixed one."""
+    return prompt_key if prompt_version is None else f"{prompt_key}@{prompt_version}"
 
 
 def _with_end(known: Experiment, wanted: Experiment) -> tuple[Experiment, list[str]]:

@@ -12,7 +12,9 @@ from fastapi.testclient import TestClient
 from registry_documents import config, prompt, prompt_test
 
 from analytics.api import errors, experiment_end, management, registry
+from analytics.experiments.arms import prompt_experiment_of
 from storage.registry.registry import Registry
+from storage.registry.resources import ConfigVersion
 
 PATH = "/api/experiments/cheaper"
 
@@ -75,6 +77,19 @@ def test_what_is_looked_at_must_be_there(client: TestClient) -> None:
     tested = {"prompt_ab_test": "welcome-test", "control": "welcome"}
     assert client.put(PATH, json=tested).status_code == 200
     assert "there are 'welcome'" in message(client.put(PATH, json=tested | {"control": "w"}))
+
+
+def test_a_prompt_of_a_fixed_version_is_named_as_the_results_name_it(client: TestClient) -> None:
+    test = prompt_test(prompt_key="welcome", prompt_version=1)
+    client.post("/apply", json={"prompts": [prompt()], "prompt_ab_tests": [test]})
+    tested = {"prompt_ab_test": "welcome-test", "control": "welcome@1"}
+
+    made = prompt_experiment_of("welcome-test", [ConfigVersion(1, datetime.now(UTC), test)])
+
+    assert made is not None
+    assert [arm.key for arm in made.arms] == ["welcome@1"]
+    assert client.put(PATH, json=tested).status_code == 200
+    assert "there are 'welcome@1'" in message(client.put(PATH, json=tested | {"control": "welcome"}))
 
 
 def test_a_document_may_define_both(client: TestClient) -> None:
