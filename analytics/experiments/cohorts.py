@@ -3,12 +3,13 @@
 A session counts under the arm that it was exposed to (intention to treat), if chance put it there: its arm is
 recomputed from the public hash and compared with what was recorded.
 
-Theory of operation. All sessions are judged at once. An exposure's texts have few values, so what a model, a reason, a
-version or a customer means is worked out once a value, by the same functions as for one session, and spread by codes;
-a session's exposures lie side by side in the order of time. An exposure is of the epoch of the version that it names,
+Theory of operation. Thousands of sessions are judged at once. An exposure's texts have few values, so what a model, a
+reason, a version or a customer means is worked out once a value, by the same functions as for one session, and spread
+by codes; a session's exposures lie side by side in the order of time. An exposure is of the epoch of the version that it names,
 else of the version that was in force at its time; a session is of the epoch of its first.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from analytics.experiments.arms import Experiment
 from analytics.experiments.assignments import dealt, digests, hash_salt
 from analytics.experiments.exposure_rows import NO_TIME, Codes, ExposureRows, coded
-from analytics.experiments.session_index import SessionIndex, md5_numbers
+from analytics.experiments.session_index import Numbers, SessionIndex, md5_numbers
 
 Label = Literal[
     "randomised", "targeted", "forced", "fallback", "stale_version", "crossover", "outside_traffic", "by_request",
@@ -131,7 +132,10 @@ class Cohort:
 
 
 def cohort_of(
-    experiment: Experiment, exposures: pa.Table, customers: pa.Table | None = None, window: Window = _ALWAYS
+    experiment: Experiment,
+    exposures: pa.Table | Iterable[pa.RecordBatch],
+    customers: pa.Table | None = None,
+    window: Window = _ALWAYS,
 ) -> Cohort:
     """Label every session of ``EXPOSURE_ROWS``.
 
@@ -139,6 +143,33 @@ def cohort_of(
     decides on the epoch: a session that lives across a change of weights is of the epoch it began in.
     """
     rows = ExposureRows.of(exposures)
+    named = _Customers.of(experiment, rows, customers)
+    labels, arms, epochs = (np.empty(len(rows.starts), kind) for kind in (np.int8, np.int32, np.int32))
+    stale_clients = 0
+    for sessions, part in rows.parts():
+        labels[sessions], arms[sessions], epochs[sessions], is_stale_client = _judged(
+            experiment, part, named.part(sessions), window
+        )
+        stale_clients += int(np.count_nonzero(is_stale_client & (labels[sessions] == LABELS.index("stale_version"))))
+    return Cohort(rows.session_ids, rows.exposed_at, labels, arms, epochs, stale_clients, rows.index)
+
+
+def dealt_by_hash(
+    experiment: Experiment, sessions: pa.Table, customers: pa.Table | None = None
+) -> tuple[pa.Array, Codes, Codes]:
+    """Return the sessions of ``EXPOSURE_ROWS``, and the arm and epoch that chance alone would put each in; -1: none."""
+    rows = ExposureRows.of(sessions)
+    places, _ = _versions(experiment, rows)
+    epochs = _counted_codes(experiment)[rows.first(places)]
+    units = _units(experiment, rows, _Customers.of(experiment, rows, customers), epochs)
+    is_dealt = (epochs != _NONE) & ~units.is_outside & ~units.is_targeted & (not experiment.is_by_request)
+    return rows.session_ids, np.where(is_dealt, units.arms, _NONE), epochs
+
+
+def _judged(
+    experiment: Experiment, rows: ExposureRows, customers: "_Customers", window: Window
+) -> tuple[NDArray[np.int8], Codes, Codes, _Mask]:
+    """Return each session's label, arm and epoch, and whether its client was late to learn of a version."""
     places, is_superseded = _versions(experiment, rows)
     place = rows.first(places)
     is_stale_client = rows.first(is_superseded)
@@ -164,29 +195,10 @@ def cohort_of(
         ("randomised", (arm == units.arms) & (arm != _NONE)),
         ("targeted", units.has_targeting & (arm != _NONE)),
     ]
-    codes = [np.int8(LABELS.index(label)) for label, _ in rules]
-    labels = np.select([mask for _, mask in rules], codes, np.int8(LABELS.index("forced"))).astype(np.int8)
-    return Cohort(
-        session_ids=rows.session_ids,
-        exposed_at=rows.exposed_at,
-        labels=labels,
-        arms=np.where(_HAS_ARM[labels], arm, _NONE),
-        epochs=epochs,
-        stale_clients=int(np.count_nonzero(is_stale_client & (labels == LABELS.index("stale_version")))),
-        index=rows.index,
-    )
-
-
-def dealt_by_hash(
-    experiment: Experiment, sessions: pa.Table, customers: pa.Table | None = None
-) -> tuple[pa.Array, Codes, Codes]:
-    """Return the sessions of ``EXPOSURE_ROWS``, and the arm and epoch that chance alone would put each in; -1: none."""
-    rows = ExposureRows.of(sessions)
-    places, _ = _versions(experiment, rows)
-    epochs = _counted_codes(experiment)[rows.first(places)]
-    units = _units(experiment, rows, customers, epochs)
-    is_dealt = (epochs != _NONE) & ~units.is_outside & ~units.is_targeted & (not experiment.is_by_request)
-    return rows.session_ids, np.where(is_dealt, units.arms, _NONE), epochs
+    labels = np.full(len(arm), LABELS.index("forced"), np.int8)
+    for label, holds in reversed(rules):
+        labels[holds] = LABELS.index(label)
+    return labels, np.where(_HAS_ARM[labels], arm, _NONE), epochs, is_stale_client
 
 
 def _versions(experiment: Experiment, rows: ExposureRows) -> tuple[Codes, _Mask]:
@@ -227,6 +239,39 @@ def _microseconds(time: datetime) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class _Customers:
+    """The code of each session's customer, and what is known of each code's: a hash, and whom an epoch targets.
+
+    Where nothing goes by customers, all have the code 0, of nobody.
+    """
+
+    codes: Numbers
+    is_known: _Mask
+    hashes: NDArray[np.uint64] | None
+    targeted: list[_Mask]
+
+    @classmethod
+    def of(cls, experiment: Experiment, rows: ExposureRows, customers: pa.Table | None) -> "_Customers":
+        codes, names = np.zeros(len(rows.starts), np.int32), [None]
+        if experiment.needs_customers:
+            codes, found = coded(_customers(rows, customers))
+            names = found.to_pylist()
+        by_customer = experiment.needs_customers and experiment.by_chance.get("sticky_by") == "customer"
+        return cls(
+            codes,
+            np.array([bool(name) for name in names], np.bool_),
+            digests(experiment.by_chance, [name or "" for name in names]) if by_customer else None,
+            [
+                np.array([bool(epoch.targeting) and epoch.is_targeted(name) for name in names], np.bool_)
+                for epoch in experiment.epochs
+            ],
+        )
+
+    def part(self, sessions: slice) -> "_Customers":
+        return replace(self, codes=self.codes[sessions])
+
+
+@dataclass(frozen=True, slots=True)
 class _Units:
     """Of each session the arm that chance gives it in its epoch, and what else its epoch says of it."""
 
@@ -236,33 +281,29 @@ class _Units:
     has_targeting: _Mask
 
 
-def _units(experiment: Experiment, rows: ExposureRows, customers: pa.Table | None, epochs: Codes) -> _Units:
+def _units(experiment: Experiment, rows: ExposureRows, customers: _Customers, epochs: Codes) -> _Units:
     hashes = md5_numbers(hash_salt(experiment.by_chance), rows.session_ids)
-    codes, names = np.zeros(len(hashes), np.int32), [None]
-    if experiment.needs_customers:
-        codes, found = coded(_customers(rows, customers))
-        names = found.to_pylist()
-        if experiment.by_chance.get("sticky_by") == "customer":
-            of_name = digests(experiment.by_chance, [name or "" for name in names])
-            is_known = np.array([bool(name) for name in names], np.bool_)
-            hashes = np.where(is_known[codes], of_name[codes], hashes)
+    if customers.hashes is not None:
+        hashes = np.where(customers.is_known[customers.codes], customers.hashes[customers.codes], hashes)
     arms = np.full(len(hashes), _NONE)
     is_outside, is_targeted, has_targeting = (np.zeros(len(hashes), np.bool_) for _ in range(3))
     for code, epoch in enumerate(experiment.epochs):
         is_its = epochs == code
         arms[is_its], is_outside[is_its] = dealt(epoch.by_chance, hashes[is_its])
         if epoch.targeting:
-            of_name = np.array([epoch.is_targeted(name) for name in names], np.bool_)
-            has_targeting[is_its], is_targeted[is_its] = True, of_name[codes[is_its]]
+            has_targeting[is_its], is_targeted[is_its] = True, customers.targeted[code][customers.codes[is_its]]
     return _Units(arms, is_outside, is_targeted, has_targeting)
 
 
 def _customers(rows: ExposureRows, customers: pa.Table | None) -> pa.Array:
     """Return each session's customer: that of its earliest exposure that names one, else that of its spans."""
-    named = rows.table["customer_id"].combine_chunks()
-    is_named = pc.fill_null(pc.not_equal(named, ""), False).to_numpy(zero_copy_only=False)
-    places = rows.by_session(np.minimum, np.where(is_named, np.arange(len(named)), NO_TIME))
-    of_exposures = named.take(pa.array(places, mask=places == NO_TIME))
+    codes = rows.customers.codes
+    names = pa.array([name or None for name in rows.customers.values], pa.string())
+    is_named = names.is_valid().to_numpy(zero_copy_only=False)[codes]
+    places = rows.by_session(np.minimum, np.where(is_named, np.arange(len(codes)), NO_TIME))
+    is_unnamed = places == NO_TIME
+    of_session = codes[np.where(is_unnamed, 0, places)] if len(codes) else codes
+    of_exposures = names.take(pa.array(of_session, mask=is_unnamed))
     if customers is None:
         return of_exposures
     of_spans = customers["customer_id"].combine_chunks()
@@ -274,17 +315,18 @@ def _arms_given(experiment: Experiment, rows: ExposureRows, units: _Units) -> Co
 
     Of several that do, the one that the hash gives.
     """
-    indexes = rows.table["variant_index"].fill_null(_NONE).to_numpy()
-    named = np.full(len(indexes), _NONE)
+    of_model = rows.of_kind["assigned_model"]
+    candidates = [experiment.arms_of(model) for model in of_model.values]
+    # One more arm, which -1 is: none serves it.
+    serves = np.zeros((len(candidates), len(experiment.arms) + 1), np.bool_)
+    for code, of_code in enumerate(candidates):
+        serves[code, list(of_code)] = True
+    first = np.array([of_code[0] if of_code else _NONE for of_code in candidates], np.int64)
+    arms = range(len(experiment.arms))
+    named = rows.told("variant_index", lambda index: index if index in arms else _NONE, np.int64)
     by_hash = rows.of_session(np.where(units.is_outside, _NONE, units.arms))
-    codes, given = coded(rows.table["assigned_model"])
-    for code, assigned in enumerate(given.to_pylist()):
-        candidates = experiment.arms_of(assigned)
-        if not candidates:
-            continue
-        is_its = codes == code
-        named[is_its] = candidates[0]
-        for others in (by_hash, indexes):
-            for candidate in candidates:
-                named[is_its & (others == candidate)] = candidate
-    return named
+    models = of_model.codes[rows.kinds]
+    found: Codes = np.where(
+        serves[models, named], named, np.where(serves[models, by_hash], by_hash, first[models] if len(first) else named)
+    )
+    return found

@@ -1,6 +1,12 @@
-"""Exposures as they are judged: by session, each session's in the order of time."""
+"""Exposures as they are judged: by session, each session's in the order of time.
 
-from collections.abc import Callable
+Theory of operation. An exposure's values have few combinations: each is a *kind*, worked out once. What is left of a row
+is a session's number, a kind and a time, so that millions take little memory, however they were told; their texts are
+let go batch by batch. What is asked of all rows is asked of some sessions at a time (``parts``), within the processor's
+caches.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from analytics.experiments.session_index import SessionIndex
+from analytics.experiments.session_index import Numbers, SessionIndex
 from schemas.table import TIMESTAMP
 
 EXPOSURE_ROWS = pa.schema(
@@ -27,59 +33,87 @@ EXPOSURE_ROWS = pa.schema(
 
 NO_TIME = np.iinfo(np.int64).max
 """The time of what has none: after all others."""
+PART_SESSIONS = 32_768
+_BATCH_ROWS = 65_536
+_KIND_COLUMNS = ("variant_index", "assigned_model", "reason", "config_version")
+_CODES_MAX = 2**20
 _NONE = np.empty(0, np.int32)
-_TIES = ("customer_id", "variant_index", "assigned_model", "reason", "config_version")
 
 Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class ExposureRows:
-    """Exposures by session, each session's in the order of time; ``starts`` are the places of each one's first."""
+class Coded:
+    """A column as its different values, and of each row the place of its own among them."""
 
-    table: pa.Table
+    codes: Numbers
+    values: list[Any]
+
+    @property
+    def ranks(self) -> Codes:
+        """Return each row's place in the order of the values."""
+        places = sorted(range(len(self.values)), key=lambda code: (self.values[code] is None, self.values[code]))
+        ranks = np.empty(len(places), np.int64)
+        ranks[places] = np.arange(len(places))
+        return ranks[self.codes]
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureRows:
+    """Exposures by session, each session's in the order of time; ``starts`` are the places of each one's first.
+
+    ``kinds`` has the kind of each row, ``of_kind`` the values of each kind by column, ``times`` microseconds, ``NO_TIME``
+    where a row has none, ``customers`` whom each row names.
+    """
+
+    kinds: Numbers
+    of_kind: dict[str, Coded]
+    times: Codes
+    customers: Coded
     starts: Codes
     session_ids: pa.Array
     index: SessionIndex
 
     @classmethod
-    def of(cls, exposures: pa.Table) -> "ExposureRows":
+    def of(cls, exposures: pa.Table | Iterable[pa.RecordBatch]) -> "ExposureRows":
         """Return rows of ``EXPOSURE_ROWS`` in that order, whatever the order that they are read in.
 
         ``index`` has the number of each session.
         """
-        index = SessionIndex()
-        ids = exposures["session_id"]
-        sessions = np.concatenate([_NONE, *(index.add(chunk) for chunk in ids.chunks)])
-        if index.count == len(sessions):
-            return cls(exposures, np.arange(index.count), ids.combine_chunks(), index)
-        # Of those at the same time an order that does not depend on how they were read.
-        ties = [_ranks(exposures[name]) for name in _TIES]
-        order = np.lexsort((*ties, _times(exposures["event_time"]), sessions))
-        starts = np.searchsorted(sessions[order], np.arange(index.count))
-        session_ids = ids.combine_chunks().take(pa.array(order[starts]))
-        return cls(exposures.take(pa.array(order)), starts, session_ids, index)
+        return _Reading().read(exposures)
 
     @property
     def exposed_at(self) -> pa.Array:
         """Return the time of each session's first exposure."""
-        return self.first(self.table["event_time"].combine_chunks())
+        times = self.first(self.times)
+        return pa.array(times, mask=times == NO_TIME).view(TIMESTAMP)
 
-    @property
-    def times(self) -> Codes:
-        """Return each row's time, in microseconds; ``NO_TIME`` where it has none."""
-        return _times(self.table["event_time"])
+    def parts(self) -> "Iterator[tuple[slice, ExposureRows]]":
+        """Yield the rows of some sessions after the other, with the places of these sessions."""
+        for first in range(0, len(self.starts), PART_SESSIONS):
+            sessions = slice(first, min(first + PART_SESSIONS, len(self.starts)))
+            begin = self.starts[first]
+            end = self.starts[sessions.stop] if sessions.stop < len(self.starts) else len(self.times)
+            rows = slice(begin, end)
+            part = ExposureRows(
+                self.kinds[rows],
+                self.of_kind,
+                self.times[rows],
+                Coded(self.customers.codes[rows], self.customers.values),
+                self.starts[sessions] - begin,
+                self.session_ids.slice(first, sessions.stop - first),
+                self.index,
+            )
+            yield sessions, part
 
     def first(self, values: Any) -> Any:
         """Return what stands at each session's first exposure."""
-        if len(values) == len(self.starts):
-            return values
-        return values.take(pa.array(self.starts)) if isinstance(values, pa.Array) else values[self.starts]
+        return values if len(values) == len(self.starts) else values[self.starts]
 
     def told(self, name: str, tells: Callable[[Any], object], kind: type = bool) -> NDArray[Any]:
         """Return what ``tells`` says of each row's value in a column, asked once a value."""
-        codes, values = coded(self.table[name])
-        return np.array([tells(value) for value in values.to_pylist()], kind)[codes]
+        of_kind = self.of_kind[name]
+        return np.array([tells(value) for value in of_kind.values], kind)[of_kind.codes][self.kinds]
 
     def by_session(self, reduce: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
         """Return one value a session of those of its rows."""
@@ -87,13 +121,103 @@ class ExposureRows:
 
     def of_session(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return a session's value for each of its rows."""
-        if self.table.num_rows == len(self.starts):
+        if len(self.times) == len(self.starts):
             return values
-        lengths = np.diff(np.append(self.starts, self.table.num_rows))
-        return np.repeat(values, lengths)
+        return np.repeat(values, np.diff(np.append(self.starts, len(self.times))))
 
 
-def coded(column: pa.Array | pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:
+class _Reading:
+    """Exposures as far as they have been read."""
+
+    def __init__(self) -> None:
+        self._index = SessionIndex()
+        self._ids: list[pa.Array] = []
+        self._columns = {name: _Values() for name in (*_KIND_COLUMNS, "customer_id")}
+        self._kind_of: dict[tuple[int, ...], int] = {}
+        self._parts: list[tuple[Numbers, Numbers, Numbers, Codes]] = []
+
+    def read(self, exposures: pa.Table | Iterable[pa.RecordBatch]) -> ExposureRows:
+        for batch in exposures.to_batches(_BATCH_ROWS) if isinstance(exposures, pa.Table) else exposures:
+            if batch.num_rows:
+                self._parts.append((self._numbers(batch["session_id"]), *self._values(batch)))
+        sessions, kinds, customers, times = (self._joined(place) for place in range(4))
+        coded_customers = Coded(customers, self._columns["customer_id"].values)
+        starts: Codes = np.arange(self._index.count)
+        if self._index.count < len(sessions):
+            # Of those at the same time an order that does not depend on how they were read.
+            of_kinds = (each.ranks[kinds] for each in self._of_kind().values())
+            order = np.lexsort((coded_customers.ranks, *of_kinds, times, sessions))
+            starts = np.searchsorted(sessions, starts, sorter=order)
+            kinds, times = kinds[order], times[order]
+            coded_customers = Coded(customers[order], coded_customers.values)
+        ids = pa.chunked_array(self._ids, pa.string()).combine_chunks()
+        self._ids.clear()
+        return ExposureRows(kinds, self._of_kind(), times.view(np.int64), coded_customers, starts, ids, self._index)
+
+    def _joined(self, place: int) -> NDArray[Any]:
+        found = [part[place] for part in self._parts]
+        return np.concatenate(found) if found else _NONE
+
+    def _of_kind(self) -> dict[str, Coded]:
+        codes = np.array(list(self._kind_of), np.int32).reshape(-1, len(_KIND_COLUMNS))
+        return {
+            name: Coded(codes[:, place], self._columns[name].values) for place, name in enumerate(_KIND_COLUMNS)
+        }
+
+    def _numbers(self, ids: pa.Array) -> Numbers:
+        known = self._index.count
+        numbers = self._index.add(ids)
+        # New ones have the next numbers, in the order in which they come.
+        before = np.concatenate(([known - 1], np.maximum.accumulate(np.maximum(numbers, known - 1))[:-1]))
+        is_new = numbers > before
+        self._ids.append(ids if is_new.all() else ids.filter(pa.array(is_new)))
+        return numbers
+
+    def _values(self, batch: pa.RecordBatch) -> tuple[Numbers, Numbers, Codes]:
+        columns = [self._columns[name].codes(batch[name]) for name in _KIND_COLUMNS]
+        times = batch["event_time"].view(pa.int64())
+        times = (times.fill_null(NO_TIME) if times.null_count else times).to_numpy()
+        return self._kinds(columns), self._columns["customer_id"].codes(batch["customer_id"]), times
+
+    def _kinds(self, columns: list[Numbers]) -> Numbers:
+        codes, size = np.zeros(len(columns[0]), np.int64), 1
+        for column in columns:
+            least = int(column.min())
+            count = int(column.max()) - least + 1
+            codes, size = codes * count + (column - least), size * count
+            if size > _CODES_MAX:
+                _, codes = np.unique(codes, return_inverse=True)
+                size = int(codes.max()) + 1
+        # A row of each combination tells its values.
+        rows = np.full(size, -1)
+        rows[codes] = np.arange(len(codes))
+        found = np.flatnonzero(rows >= 0)
+        kinds = np.empty(size, np.int32)
+        combinations = np.stack([column[rows[found]] for column in columns], axis=1).tolist()
+        kinds[found] = [self._kind_of.setdefault(tuple(each), len(self._kind_of)) for each in combinations]
+        return kinds[codes]
+
+
+class _Values:
+    """The different values of a column, NULL among them, in the order in which they first come."""
+
+    def __init__(self) -> None:
+        self._places: dict[Any, int] = {}
+
+    @property
+    def values(self) -> list[Any]:
+        return list(self._places)
+
+    def codes(self, column: pa.Array) -> Numbers:
+        if column.null_count == len(column):
+            return np.full(len(column), self._places.setdefault(None, len(self._places)), np.int32)
+        encoded = pc.dictionary_encode(column, null_encoding="encode")
+        places = self._places
+        of_batch = [places.setdefault(value, len(places)) for value in encoded.dictionary.to_pylist()]
+        return np.array(of_batch, np.int32)[encoded.indices.to_numpy()]
+
+
+def coded(column: pa.Array | pa.ChunkedArray) -> tuple[Numbers, pa.Array]:
     """Return a code a row, and the values, NULL among them, in the order in which they first come."""
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     # All parts have one dictionary; to put the parts together is refused where NULL is in it.
@@ -101,15 +225,3 @@ def coded(column: pa.Array | pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Arr
     if not encoded:
         return np.empty(0, np.int32), pa.array([], column.type)
     return np.concatenate([part.indices.to_numpy() for part in encoded]), encoded[-1].dictionary
-
-
-def _ranks(column: pa.ChunkedArray) -> Codes:
-    codes, values = coded(column)
-    ranks = np.empty(len(values), np.int64)
-    ranks[pc.sort_indices(values).to_numpy()] = np.arange(len(values))
-    return ranks[codes]
-
-
-def _times(column: pa.ChunkedArray) -> Codes:
-    times: Codes = column.combine_chunks().view(pa.int64()).fill_null(NO_TIME).to_numpy()
-    return times
