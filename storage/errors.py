@@ -7,6 +7,7 @@ StorageError
 └── QueryError        a statement that can't be answered
     ├── QueryRefusedError   not allowed, or not SQL
     │   └── QueryMemoryError    outgrew its memory
+    ├── QueryTooLargeError  over more rows than are taken into memory at once
     ├── QueryTimeoutError   stopped at its time limit
     └── QueryInterruptedError  stopped because the server stops
 """
@@ -52,6 +53,10 @@ class QueryRefusedError(QueryError):
 
 class QueryMemoryError(QueryRefusedError):
     """A statement outgrew its memory, or ended the process that ran it."""
+
+
+class QueryTooLargeError(QueryError):
+    """A question is over more than may be taken into memory at once; the text says of what, and what to do."""
 
 
 class QueryTimeoutError(QueryError):

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from schemas.api.errors import ErrorAnswer
 from schemas.api.problems import problems_of
-from storage.errors import Position, StorageError
+from storage.errors import Position, QueryTooLargeError, StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +108,8 @@ async def _http_error(request: Request, err: HTTPException) -> Response:
 
 
 async def _storage_error(_: Request, err: Exception) -> Response:
+    if isinstance(err, QueryTooLargeError):
+        return answer(413, CODES[413], str(err))
     # Its text may hold paths, which are not the caller's business.
     logger.error("a request failed on storage: %s", err)
     return answer(503, CODES[503], "the data can't be read at the moment; see the server's log")

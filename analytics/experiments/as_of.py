@@ -6,12 +6,14 @@ An experiment that has ended stays as it was at its end, unless another moment i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.settings import Settings
-from storage.engines.config_rows import ConfigRows
+from schemas.exposures import EXPOSURES
+from schemas.session_rollup import SESSION_ROLLUP
+from storage.engines.config_rows import ConfigRows, row_count
 from storage.engines.duckdb import DuckDBEngine, QuerySession
 from storage.registry.resources import ConfigVersion
 
@@ -31,6 +33,10 @@ def in_force(versions: Sequence[ConfigVersion], before: datetime | None) -> list
     return [version for version in versions if version.created_at < before] or list(versions[:1])
 
 
+LARGE_ROWS = 1_000_000
+"""Rows of session sums and exposures above which a question waits for others that are as large."""
+
+
 @contextmanager
 def session_of(
     engine: DuckDBEngine,
@@ -39,10 +45,17 @@ def session_of(
     *,
     rows: ConfigRows | None = None,
     before: datetime | None = None,
+    in_turn: bool = False,
 ) -> Iterator[QuerySession]:
-    """Give the rows of an experiment: all, or those of what had happened before a moment."""
+    """Give the rows of an experiment: all, or those of what had happened before a moment.
+
+    ``in_turn`` lets one experiment of very many rows be looked at after the other: where what is known of each session
+    is in memory.
+    """
     found = rows or engine.config_rows(project, experiment.key, experiment.column)
-    with engine.session(project, found) as session:
+    rows_read = row_count(found, SESSION_ROLLUP) + row_count(found, EXPOSURES) if in_turn else 0
+    turn = engine.large_question if rows_read > LARGE_ROWS else nullcontext()
+    with turn, engine.session(project, found) as session:
         if before is not None:
             session.show_past(found, experiment.column, experiment.key, before)
         yield session

@@ -5,8 +5,8 @@ recomputed from the public hash and compared with what was recorded.
 
 Theory of operation. Thousands of sessions are judged at once. An exposure's texts have few values, so what a model, a
 reason, a version or a customer means is worked out once a value, by the same functions as for one session, and spread
-by codes; a session's exposures lie side by side in the order of time. An exposure is of the epoch of the version that it names,
-else of the version that was in force at its time; a session is of the epoch of its first.
+by codes; a session's exposures lie side by side in the order of time. An exposure is of the epoch of the version that
+it names, else of the version that was in force at its time; a session is of the epoch of its first.
 """
 
 from collections.abc import Iterable

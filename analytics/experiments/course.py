@@ -9,7 +9,7 @@ made of states, in which the days stand for epochs, and the statements of the re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,22 +19,22 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from analytics.experiments.arms import Experiment
-from analytics.experiments.cohort_reader import MODELS_MAX, read_exposures
-from analytics.experiments.cohorts import LABELS, Cohort, Window
+from analytics.experiments.cohort_reader import read_exposures
+from analytics.experiments.cohorts import Window
 from analytics.experiments.custom_metrics import CATEGORIES_MAX, CUSTOM_METRICS_MAX, CustomMetric, declared_types
 from analytics.experiments.day_sums import NEVER, Days, DaySums, read_day_sums
-from analytics.experiments.measures import totals_of
 from analytics.experiments.memberships import Memberships, memberships
 from analytics.experiments.metrics import RatioMetric
 from analytics.experiments.served_models import is_same_model
-from analytics.experiments.session_sums import SessionSums
-from analytics.experiments.session_totals import session_totals
+from analytics.experiments.session_totals import show_sums, totals_of
 from analytics.experiments.settings import Settings
 from analytics.experiments.statistics import RatioSums
 from analytics.experiments.sums import ArmSums, Expressions, SumColumns
 from storage import sql
 from storage.engines.duckdb import QuerySession
 
+MODELS_MAX = 10_000
+"""The pairs of an arm and a model that are compared by name; those of fewer calls are not."""
 LOOKS_MAX = 400
 """Days that are looked at apart: the latest; those before are one look."""
 _TOTALS = "(SELECT * FROM steady_totals UNION ALL BY NAME SELECT * FROM several_totals)"
@@ -193,9 +193,7 @@ class Course:
         session.keep("success_days", sql.load("success_days"), {"config_key": self._config_key, "success": success})
         several = self._several(found, sums)
         self._keep_several(found, sums, several, since)
-        steady = self._steady(found, sums, several)
-        successes = None if success is None else pa.chunked_array([], pa.string())
-        session.add("steady_totals", session_totals(*steady, np.empty(0, np.int64), successes))
+        show_sums(session, self._steady(found, sums, several), name="steady")
 
     def _several(self, found: Memberships, sums: DaySums) -> NDArray[np.int32]:
         """Return the numbers of the sessions that are not the same from their first day on."""
@@ -214,30 +212,27 @@ class Course:
         session.keep("session_days", sql.load("session_days"))
         session.keep("session_states", sql.load("session_states"))
         session.keep("cohort", sql.load("state_changes"), self._codes)
-        session.keep(
-            "config_totals", "SELECT state AS session_id, *, unpriced_count = 0 AS is_cost_known FROM session_states"
-        )
+        session.keep("config_totals", "SELECT state AS session_id, * FROM session_states")
         session.keep("fallbacks", "SELECT state AS number FROM session_states WHERE fallbacks > 0")
         session.keep("successes", "SELECT state AS session_id FROM session_states WHERE success > 0")
         is_declared = self._settings.success is not None
         session.keep("several_totals", *totals_of("cohort", success_is_declared=is_declared))
         session.add("members", found.members)
 
-    def _steady(self, found: Memberships, sums: DaySums, several: NDArray[np.int32]) -> tuple[Cohort, SessionSums]:
-        """Return the others, which are of one state, as a cohort whose epochs stand for an epoch's days."""
+    def _steady(self, found: Memberships, sums: DaySums, several: NDArray[np.int32]) -> pa.Table:
+        """Return the sums of the others, which are of one state; an epoch stands for an epoch's day."""
         members = found.members.filter(pc.invert(pc.is_in(found.members["number"], pa.array(several))))
         numbers, arm, epoch, since = (members[name].to_numpy() for name in ("number", "arm", "epoch", "since"))
-        count = len(found.cohort.arms)
-        labels = np.full(count, LABELS.index("forced"), np.int8)
-        labels[numbers] = LABELS.index("randomised")
-        arms, epochs = np.full((2, count), -1)
-        arms[numbers], epochs[numbers] = arm, epoch.astype(np.int64) * len(self.days) + since - self.days[0]
-        cohort = replace(found.cohort, labels=labels, arms=arms, epochs=epochs)
-        places = np.full(count, -1, np.int32)
-        is_steady = cohort.is_counted
-        places[is_steady] = np.arange(len(numbers), dtype=np.int32)
-        totals = {name: values[is_steady] for name, values in sums.totals.items()}
-        return cohort, SessionSums(places, totals, np.zeros(len(numbers), np.int64), sums.called, 0)
+        columns = {
+            "number": numbers,
+            "arm": arm,
+            "epoch": epoch.astype(np.int64) * len(self.days) + since - self.days[0],
+            **{name: values[numbers] for name, values in sums.totals.items()},
+        }
+        if self._settings.success is not None:
+            # One that has succeeded is of several states.
+            columns["has_succeeded"] = np.zeros(len(numbers), np.bool_)
+        return pa.table(columns)
 
     def _assigned_models(self) -> pa.Table:
         """Return the models called that are those of their arms."""

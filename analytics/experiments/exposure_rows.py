@@ -1,9 +1,8 @@
 """Exposures as they are judged: by session, each session's in the order of time.
 
-Theory of operation. An exposure's values have few combinations: each is a *kind*, worked out once. What is left of a row
-is a session's number, a kind and a time, so that millions take little memory, however they were told; their texts are
-let go batch by batch. What is asked of all rows is asked of some sessions at a time (``parts``), within the processor's
-caches.
+Theory of operation. An exposure's values have few combinations: each is a *kind*, worked out once. What is left of a
+row is a session's number, a kind and a time, so that millions take little memory; their texts are let go batch by
+batch. What is asked of all rows is asked of some sessions at a time (``parts``), within the processor's caches.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,8 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from analytics.experiments.combinations import combinations
 from analytics.experiments.session_index import Numbers, SessionIndex
 from schemas.table import TIMESTAMP
+from storage.errors import QueryTooLargeError
 
 EXPOSURE_ROWS = pa.schema(
     [
@@ -34,9 +35,10 @@ EXPOSURE_ROWS = pa.schema(
 NO_TIME = np.iinfo(np.int64).max
 """The time of what has none: after all others."""
 PART_SESSIONS = 32_768
+EXPOSURES_MAX = 20_000_000
+"""Exposures of one experiment that are judged at once; each takes 20 bytes, and twice that to be sorted."""
 _BATCH_ROWS = 65_536
 _KIND_COLUMNS = ("variant_index", "assigned_model", "reason", "config_version")
-_CODES_MAX = 2**20
 _NONE = np.empty(0, np.int32)
 
 Codes = NDArray[np.int64]
@@ -62,8 +64,8 @@ class Coded:
 class ExposureRows:
     """Exposures by session, each session's in the order of time; ``starts`` are the places of each one's first.
 
-    ``kinds`` has the kind of each row, ``of_kind`` the values of each kind by column, ``times`` microseconds, ``NO_TIME``
-    where a row has none, ``customers`` whom each row names.
+    ``kinds`` has the kind of each row, ``of_kind`` the values of each kind by column, ``times`` microseconds,
+    ``NO_TIME`` where a row has none, ``customers`` whom each row names.
     """
 
     kinds: Numbers
@@ -131,6 +133,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self._index = SessionIndex()
+        self._rows = 0
         self._ids: list[pa.Array] = []
         self._columns = {name: _Values() for name in (*_KIND_COLUMNS, "customer_id")}
         self._kind_of: dict[tuple[int, ...], int] = {}
@@ -139,6 +142,12 @@ class _Reading:
     def read(self, exposures: pa.Table | Iterable[pa.RecordBatch]) -> ExposureRows:
         for batch in exposures.to_batches(_BATCH_ROWS) if isinstance(exposures, pa.Table) else exposures:
             if batch.num_rows:
+                self._rows += batch.num_rows
+                if self._rows > EXPOSURES_MAX:
+                    raise QueryTooLargeError(
+                        f"more than {EXPOSURES_MAX:,} exposures, the most that are judged at once: ask for an earlier "
+                        "moment by as_of, or go on under a new key"
+                    )
                 self._parts.append((self._numbers(batch["session_id"]), *self._values(batch)))
         sessions, kinds, customers, times = (self._joined(place) for place in range(4))
         coded_customers = Coded(customers, self._columns["customer_id"].values)
@@ -160,9 +169,7 @@ class _Reading:
 
     def _of_kind(self) -> dict[str, Coded]:
         codes = np.array(list(self._kind_of), np.int32).reshape(-1, len(_KIND_COLUMNS))
-        return {
-            name: Coded(codes[:, place], self._columns[name].values) for place, name in enumerate(_KIND_COLUMNS)
-        }
+        return {name: Coded(codes[:, place], self._columns[name].values) for place, name in enumerate(_KIND_COLUMNS)}
 
     def _numbers(self, ids: pa.Array) -> Numbers:
         known = self._index.count
@@ -170,32 +177,21 @@ class _Reading:
         # New ones have the next numbers, in the order in which they come.
         before = np.concatenate(([known - 1], np.maximum.accumulate(np.maximum(numbers, known - 1))[:-1]))
         is_new = numbers > before
-        self._ids.append(ids if is_new.all() else ids.filter(pa.array(is_new)))
+        # A copy: what is kept of a batch as it is, keeps all of it.
+        self._ids.append(ids.filter(pa.array(is_new)))
         return numbers
 
     def _values(self, batch: pa.RecordBatch) -> tuple[Numbers, Numbers, Codes]:
         columns = [self._columns[name].codes(batch[name]) for name in _KIND_COLUMNS]
         times = batch["event_time"].view(pa.int64())
         times = (times.fill_null(NO_TIME) if times.null_count else times).to_numpy()
-        return self._kinds(columns), self._columns["customer_id"].codes(batch["customer_id"]), times
+        return self._kinds(columns), self._columns["customer_id"].codes(batch["customer_id"]), times.copy()
 
     def _kinds(self, columns: list[Numbers]) -> Numbers:
-        codes, size = np.zeros(len(columns[0]), np.int64), 1
-        for column in columns:
-            least = int(column.min())
-            count = int(column.max()) - least + 1
-            codes, size = codes * count + (column - least), size * count
-            if size > _CODES_MAX:
-                _, codes = np.unique(codes, return_inverse=True)
-                size = int(codes.max()) + 1
-        # A row of each combination tells its values.
-        rows = np.full(size, -1)
-        rows[codes] = np.arange(len(codes))
-        found = np.flatnonzero(rows >= 0)
-        kinds = np.empty(size, np.int32)
-        combinations = np.stack([column[rows[found]] for column in columns], axis=1).tolist()
-        kinds[found] = [self._kind_of.setdefault(tuple(each), len(self._kind_of)) for each in combinations]
-        return kinds[codes]
+        found, rows = combinations(columns)
+        values = np.stack([column[rows] for column in columns], axis=1).tolist()
+        kinds = [self._kind_of.setdefault(tuple(each), len(self._kind_of)) for each in values]
+        return np.array(kinds, np.int32)[found]
 
 
 class _Values:

@@ -8,19 +8,20 @@ Whatever else puts sessions into arms (``observational/``) has measures of its o
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.cohorts import Cohort
-from analytics.experiments.fallbacks import fallbacks
 from analytics.experiments.metrics import RatioMetric
+from analytics.experiments.session_index import Numbers
 from analytics.experiments.session_sums import SessionSums
-from analytics.experiments.session_totals import session_totals
+from analytics.experiments.session_totals import show_totals, totals_of
 from analytics.experiments.sums import ArmSums, Expressions, SumColumns
 from storage import sql
 from storage.engines.duckdb import QuerySession
+
+CAPS_TOGETHER_SESSIONS_MAX = 500_000
+"""Of more sessions, one cap at a time is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,14 @@ class SessionMeasures:
             f"quantile_disc({metric.numerator}, {metric.cap!r}) FILTER ({metric.known or 1} = 1) AS cap_{place}"
             for place, metric in enumerate(metrics)
         ]
-        (row,) = self.session.query(f"SELECT {', '.join(columns)} FROM session_totals").to_pylist()  # noqa: S608 - expressions are the metrics' own
+        # All values that a quantile is taken over are in memory.
+        together = len(columns) if sum(self.sessions) <= CAPS_TOGETHER_SESSIONS_MAX else 1
+        row: dict[str, float | None] = {}
+        for start in range(0, len(columns), together):
+            (found,) = self.session.query(
+                f"SELECT {', '.join(columns[start : start + together])} FROM session_totals"  # noqa: S608 - expressions are the metrics' own
+            ).to_pylist()
+            row |= found
         return [row[f"cap_{place}"] for place in range(len(metrics))]
 
     def _sessions(self) -> list[list[int]]:
@@ -118,10 +126,10 @@ class Measures(SessionMeasures):
         self.experiment = experiment
         self.session = session
         self._success = success
-        self._fallbacks = fallbacks(session, experiment)
+        self._fallbacks = sums.fallbacks
         successes = None if success is None else session.query(*_successes(experiment, success))["session_id"]
         session.add("cohort", cohort.to_table())
-        session.add("session_totals", session_totals(cohort, sums, self._fallbacks, successes))
+        show_totals(session, cohort, sums, successes)
         super().__init__(session, len(experiment.arms), len(experiment.epochs))
 
     def keep_totals(self, name: str, sessions: str) -> None:
@@ -159,20 +167,13 @@ def metrics_of(experiment: Experiment) -> dict[str, object]:
     return {"config_key": experiment.key if experiment.column == "config_key" else None}
 
 
-def keep_session_totals(session: QuerySession, experiment: Experiment, success: str | None) -> None:
+def keep_session_totals(session: QuerySession, experiment: Experiment, success: str | None, fallbacks: Numbers) -> None:
     """Keep ``session_totals`` of the sessions of ``cohort`` that have an arm: after ``config_totals`` is kept."""
-    _keep_told(session, experiment, success, fallbacks(session, experiment))
+    _keep_told(session, experiment, success, fallbacks)
     session.keep("session_totals", *totals_of("cohort", success_is_declared=success is not None))
 
 
-def totals_of(sessions: str, *, success_is_declared: bool) -> tuple[str, dict[str, object]]:
-    """Return the statement of the sums of each session's calls, ``sessions`` a table like ``cohort``."""
-    return sql.load("session_totals").format(sessions=sessions), {"success_is_declared": success_is_declared}
-
-
-def _keep_told(
-    session: QuerySession, experiment: Experiment, success: str | None, fallbacks: NDArray[np.int64]
-) -> None:
+def _keep_told(session: QuerySession, experiment: Experiment, success: str | None, fallbacks: Numbers) -> None:
     """Keep what ``totals_of`` needs beside the sums."""
     session.keep("successes", *_successes(experiment, success))
     session.add("fallbacks", pa.table({"number": pa.array(fallbacks, pa.int32())}))

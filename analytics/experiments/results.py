@@ -42,10 +42,10 @@ def results(
     ``past`` is what the looks before this one saw. All metrics are there, since how many comparisons are made is part
     of what each of them says.
     """
-    with session_of(engine, project, experiment, rows=rows, before=before) as session:
+    with session_of(engine, project, experiment, rows=rows, before=before, in_turn=True) as session:
         cohort, sums = read_sessions(session, experiment, settings)
         measures = Measures(session, experiment, cohort, sums, settings.success)
-        unexposed, traffic = sums.unexposed, read_traffic(session)
+        unexposed, traffic = sums.unexposed, read_traffic(session, sums.models.days())
         dependent = dependent_tests(engine, project, experiment, cohort, before=before)
         health = health_of(experiment, cohort, unexposed, measures.dominance(), traffic, dependent)
         keys, calls = [arm.key for arm in experiment.arms], measures.calls()

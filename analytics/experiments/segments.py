@@ -60,7 +60,11 @@ class SegmentMeasures(SessionMeasures):
 
     def __init__(self, session: QuerySession, whole: SessionMeasures, segment: int) -> None:
         self._segment = segment
-        self._keep(session, "session_totals")
+        statement = (
+            "SELECT * FROM session_sums SEMI JOIN (SELECT number FROM segments WHERE segment = $segment) USING (number)"
+        )
+        session.keep("segment_sums", statement, {"segment": segment})
+        session.show("session_totals", sql.load("session_totals").format(sums="segment_sums"))
         super().__init__(session, len(whole.arms), whole.epochs)
 
     def keep_calls(self) -> None:
@@ -87,7 +91,7 @@ def segments(
 ) -> dict[str, Any]:
     """Return the section ``segments`` of the results: of now, or as of a moment. Raises QueryTimeoutError."""
     with (
-        session_of(engine, project, experiment, before=before) as session,
+        session_of(engine, project, experiment, before=before, in_turn=True) as session,
         session.deadline(SEGMENTS_S_MAX),
     ):
         cohort, sums = read_sessions(session, experiment, settings)
@@ -193,5 +197,5 @@ def _keep_segmented(session: QuerySession, whole: SessionMeasures) -> None:
     """Keep the rows of the whole by segment: one that is in several, in each."""
     whole.keep_calls()
     whole.keep_metrics(SEGMENT_METRICS_MAX)
-    for name in ("session_totals", "calls", "session_metrics"):
+    for name in ("calls", "session_metrics"):
         session.keep(f"segmented_{name}", f"SELECT {name}.*, segment FROM {name} JOIN segments USING (number)")  # noqa: S608 - names of ours

@@ -9,7 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analytics.experiments.compiled.texts import md5_heads, number_hashes, place_again, sip_hashes
+from storage.errors import QueryTooLargeError
 
+SESSIONS_MAX = 8_000_000
+"""Sessions that one index numbers: with all that is known of each, they take some 1.5 GiB."""
 _SLOTS_MIN = 1024
 _GROWTH = 4
 
@@ -19,17 +22,27 @@ Numbers = NDArray[np.int32]
 class SessionIndex:
     """Gives each session the next number, from 0. It takes 32 to 64 bytes a session."""
 
-    def __init__(self) -> None:
+    def __init__(self, sessions_max: int = SESSIONS_MAX) -> None:
         self.count = 0
+        self._sessions_max = sessions_max
         self._key = np.frombuffer(secrets.token_bytes(16), np.uint64)
         self._slots = np.full(_SLOTS_MIN, -1, np.int32)
         self._lows = np.empty(_SLOTS_MIN // 2, np.uint64)
         self._highs = np.empty(_SLOTS_MIN // 2, np.uint64)
 
     def add(self, session_ids: pa.Array) -> Numbers:
-        """Return the number of each session, a new one of those that have none; -1 of NULL."""
+        """Return the number of each session, a new one of those that have none; -1 of NULL.
+
+        Raises QueryTooLargeError where there are more than it may number.
+        """
         self._make_room(len(session_ids))
-        return self._numbers(session_ids, is_adding=True)
+        numbers = self._numbers(session_ids, is_adding=True)
+        if self.count > self._sessions_max:
+            raise QueryTooLargeError(
+                f"more than {self._sessions_max:,} sessions, the most that are counted at once: ask for an earlier "
+                "moment by as_of, or go on under a new key"
+            )
+        return numbers
 
     def find(self, session_ids: pa.Array) -> Numbers:
         """Return the number of each session, -1 of those that have none."""

@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.as_of import session_of
-from analytics.experiments.cohort_reader import read_cohort
+from analytics.experiments.cohort_reader import read_sessions
 from analytics.experiments.cohorts import LABELS, Cohort
 from analytics.experiments.measures import keep_session_totals, metrics_of, rows_of
 from analytics.experiments.metrics import METRICS, Direction, RatioMetric
+from analytics.experiments.session_sums import CALLS
 from analytics.experiments.settings import Settings
 from analytics.traces.cursor import CursorError
 from schemas.api.experiment_sessions import ExperimentSessionsQuery
@@ -66,7 +67,7 @@ def session_page(
     digest = _digest(experiment, wanted)
     after = None if wanted.cursor is None else _decoded(wanted.cursor, digest)
     with (
-        session_of(engine, project, experiment, before=before) as session,
+        session_of(engine, project, experiment, before=before, in_turn=True) as session,
         session.deadline(LIST_S_MAX),
     ):
         _keep_sessions(session, experiment, settings)
@@ -86,11 +87,11 @@ def session_page(
 
 def _keep_sessions(session: QuerySession, experiment: Experiment, settings: Settings) -> None:
     """Keep ``session_totals`` of all sessions, and what is said of each as ``cohort``."""
-    cohort = read_cohort(session, experiment, settings)
+    cohort, sums = read_sessions(session, experiment, settings, CALLS)
     session.add("exposed_sessions", _exposed(experiment, cohort))
     session.keep("config_totals", *rows_of(experiment, "config_totals"))
     session.keep("cohort", sql.load("experiment_cohort"), {"exposed": len(cohort.labels)})
-    keep_session_totals(session, experiment, settings.success)
+    keep_session_totals(session, experiment, settings.success, sums.fallbacks)
 
 
 def _exposed(experiment: Experiment, cohort: Cohort) -> pa.Table:

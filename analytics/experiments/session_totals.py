@@ -1,4 +1,8 @@
-"""The table that metrics are expressions over: one row a session that counts, with its arm, epoch and calls' sums."""
+"""The table that metrics are expressions over: one row a session that counts, with its arm, epoch and calls' sums.
+
+What is made of a session's sums stands in one statement. The sums come from one of two places, which give the same:
+compiled code adds up those of all sessions of an experiment, SQL those of the sessions that a statement tells.
+"""
 
 from __future__ import annotations
 
@@ -7,43 +11,45 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analytics.experiments.cohorts import Cohort
-from analytics.experiments.session_sums import SessionSums, chunked
+from analytics.experiments.session_sums import MEASURES, SessionSums, chunked
+from storage import sql
+from storage.engines.duckdb import QuerySession
+
+_FLAGS = {"has_fallback": "false", "has_succeeded": "NULL::BOOLEAN"}
 
 
-def session_totals(
-    cohort: Cohort, sums: SessionSums, fallbacks: NDArray[np.int64], successes: pa.ChunkedArray | None
-) -> pa.Table:
-    """Return the table; a session without calls has zeros.
+def show_totals(session: QuerySession, cohort: Cohort, sums: SessionSums, successes: pa.ChunkedArray | None) -> None:
+    """Let ``session_totals`` be the table of all sums that were read, ``session_sums`` these as they were added up.
 
-    ``fallbacks`` are the numbers of the sessions in which another model stepped in, ``successes`` the ids of those that
-    succeeded: where it is None, those that have a call, and of which none failed.
+    ``successes`` are the ids of the sessions that succeeded: where it is None, those with a call, and none that failed.
     """
-    is_counted, totals = cohort.is_counted, sums.totals
-    calls, errors = totals["calls"], totals["errors"]
-    # A session of which one call's cost is unknown has no known cost: to add up the rest would make it look cheap.
-    cost_known = (totals["unpriced_count"] == 0).astype(np.float64)
-    columns = {
-        "number": np.flatnonzero(is_counted).astype(np.int32),
-        "arm": cohort.arms[is_counted].astype(np.int32),
-        "epoch": cohort.epochs[is_counted].astype(np.int32),
-        **{name: values for name, values in totals.items() if name != "unpriced_count"},
-        # Whether all calls that succeeded report tokens; those that failed need not.
-        "tokens_known": (totals["tokens_count"] >= calls - errors).astype(np.float64),
-        "cost_known": cost_known,
-        "known_cost_sum": np.where(cost_known == 1, totals["cost_sum"], 0.0),
-        "has_fallback": _flags(sums, fallbacks),
-        "is_successful": (calls > 0) & (errors == 0) if successes is None else _named(cohort, sums, successes),
-    }
-    return chunked(pa.table(columns))
+    rows, count = sums.to_table(cohort), len(sums.began)
+    if len(sums.fallbacks):
+        rows = rows.append_column("has_fallback", pa.array(_flags(count, sums.fallbacks)))
+    if successes is not None:
+        found = _flags(count, cohort.index.find(successes.combine_chunks()))
+        rows = rows.append_column("has_succeeded", pa.array(found))
+    show_sums(session, rows, name="session")
 
 
-def _named(cohort: Cohort, sums: SessionSums, session_ids: pa.ChunkedArray) -> NDArray[np.bool_]:
-    return _flags(sums, cohort.index.find(session_ids.combine_chunks()))
+def show_sums(session: QuerySession, rows: pa.Table, *, name: str) -> None:
+    """Let ``{name}_sums`` be sums by session, those that are missing 0, and ``{name}_totals`` the table over them."""
+    session.add(f"{name}_read", chunked(rows))
+    # What no row has, is known without a column of it.
+    missing = sorted({*MEASURES, *_FLAGS} - {*rows.column_names})
+    columns = "".join(f", {_FLAGS.get(column, '0')} AS {column}" for column in missing)
+    session.show(f"{name}_sums", f"SELECT *{columns} FROM {name}_read")  # noqa: S608 - names of ours
+    session.show(f"{name}_totals", sql.load("session_totals").format(sums=f"{name}_sums"))
 
 
-def _flags(sums: SessionSums, numbers: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Return which of the sessions that count these are."""
-    flags = np.zeros(len(sums.began), np.bool_)
-    places = sums.places[numbers[numbers >= 0]]
-    flags[places[places >= 0]] = True
+def totals_of(sessions: str, *, success_is_declared: bool) -> tuple[str, dict[str, object]]:
+    """Return the statement of the table over ``config_totals``, and its parameters; ``sessions`` is like ``cohort``."""
+    sums = sql.load("session_sums").format(sessions=sessions)
+    return sql.load("session_totals").format(sums=f"({sums})"), {"success_is_declared": success_is_declared}
+
+
+def _flags(count: int, numbers: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return which of the sessions these are."""
+    flags = np.zeros(count, np.bool_)
+    flags[numbers[numbers >= 0]] = True
     return flags

@@ -84,6 +84,12 @@ class QuerySession:
             self.connection.unregister(name)
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {statement}", dict(parameters or {}))
 
+    def show(self, name: str, statement: str) -> None:
+        """Let a name stand for a statement, over tables that were added or kept, in the statements that follow."""
+        with _errors():
+            self.connection.unregister(name)
+            self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {statement}")
+
     def taken(self, table: Table) -> View:
         """Return the table as it was at its first use."""
         if table.name not in self._views:
@@ -254,6 +260,8 @@ class DuckDBEngine:
         threads: int = 2,
         trace_sums: TraceSums | None = None,
     ) -> None:
+        # Of those that take much memory, one at a time is answered; one may be a part of another.
+        self.large_question = threading.RLock()
         self._hot = hot
         self._columns = FileColumns()
         self.trace_places = TracePlaces()

@@ -20,7 +20,7 @@ FROM (
         sum(reasoning_tokens)::DOUBLE AS reasoning_tokens,
         count(cost)::DOUBLE AS cost_count,
         coalesce(fsum(cost), 0) AS cost_sum,
-        count_if(cost IS NULL AND NOT is_error) = 0 AS is_cost_known
+        count_if(cost IS NULL AND NOT is_error)::DOUBLE AS unpriced_count
     FROM calls
     GROUP BY number
 ) AS sums

@@ -18,7 +18,7 @@ SELECT
     sum(reasoning_tokens)::DOUBLE AS reasoning_tokens,
     sum(cost_count)::DOUBLE AS cost_count,
     coalesce(fsum(cost_sum), 0) AS cost_sum,
-    coalesce(sum(unpriced_count), 0) = 0 AS is_cost_known
+    sum(unpriced_count)::DOUBLE AS unpriced_count
 FROM session_rollup
 WHERE {column} = $key
 GROUP BY session_id

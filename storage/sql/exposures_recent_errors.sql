@@ -1,9 +1,9 @@
 -- Sums over sessions of x = errors, n = calls, by arm, of the sessions that began in the last hour, and day, of traffic, and
 -- of those before.
 WITH sessions AS (
-    SELECT arm, errors AS x, calls AS n, first_time AS began
-    FROM called_sessions
-    WHERE calls > 0 AND first_time <= $as_of
+    SELECT arm, errors::DOUBLE AS x, calls::DOUBLE AS n, first_time AS began
+    FROM session_sums
+    WHERE arm IS NOT NULL AND calls > 0 AND first_time <= $as_of
 ),
 periods AS (
     SELECT unnest(['hour', 'day']) AS period, max(began) - unnest([INTERVAL 1 HOUR, INTERVAL 1 DAY]) AS since

@@ -1,35 +1,33 @@
--- One row a session of {sessions} in an arm: its number, its arm, and its calls' sums; a session without calls has zeros.
+-- The table that metrics are expressions over: one row a session in an arm, with its arm, epoch and calls' sums.
+-- It is over a row a session: its sums as they were added up, by compiled code or by session_sums.sql.
 SELECT
-    cohort.number,
-    cohort.arm,
-    cohort.epoch,
-    coalesce(calls, 0) AS calls,
-    coalesce(errors, 0) AS errors,
-    coalesce(latency_count, 0) AS latency_count,
-    coalesce(latency_ms_sum, 0) AS latency_ms_sum,
-    coalesce(time_to_first_token_count, 0) AS time_to_first_token_count,
-    coalesce(time_to_first_token_ms_sum, 0) AS time_to_first_token_ms_sum,
-    coalesce(tokens_count, 0) AS tokens_count,
+    number,
+    arm,
+    epoch,
+    calls::DOUBLE AS calls,
+    errors::DOUBLE AS errors,
+    latency_count::DOUBLE AS latency_count,
+    latency_ms_sum,
+    time_to_first_token_count::DOUBLE AS time_to_first_token_count,
+    time_to_first_token_ms_sum,
+    tokens_count::DOUBLE AS tokens_count,
     -- Whether all calls that succeeded report tokens; those that failed need not.
-    (coalesce(tokens_count, 0) >= coalesce(calls - errors, 0))::INTEGER::DOUBLE AS tokens_known,
-    coalesce(input_tokens, 0) AS input_tokens,
-    coalesce(output_tokens, 0) AS output_tokens,
-    coalesce(total_tokens, 0) AS total_tokens,
-    coalesce(uncached_input_tokens, 0) AS uncached_input_tokens,
-    coalesce(cache_read_tokens, 0) AS cache_read_tokens,
-    coalesce(cache_write_tokens, 0) AS cache_write_tokens,
-    coalesce(visible_output_tokens, 0) AS visible_output_tokens,
-    coalesce(reasoning_tokens, 0) AS reasoning_tokens,
-    coalesce(cost_count, 0) AS cost_count,
-    coalesce(cost_sum, 0) AS cost_sum,
+    (tokens_count >= calls - errors)::INTEGER::DOUBLE AS tokens_known,
+    input_tokens::DOUBLE AS input_tokens,
+    output_tokens::DOUBLE AS output_tokens,
+    total_tokens::DOUBLE AS total_tokens,
+    uncached_input_tokens::DOUBLE AS uncached_input_tokens,
+    cache_read_tokens::DOUBLE AS cache_read_tokens,
+    cache_write_tokens::DOUBLE AS cache_write_tokens,
+    visible_output_tokens::DOUBLE AS visible_output_tokens,
+    reasoning_tokens::DOUBLE AS reasoning_tokens,
+    cost_count::DOUBLE AS cost_count,
+    cost_sum,
     -- A session of which one call's cost is unknown has no known cost: to add up the rest would make it look cheap.
-    coalesce(is_cost_known, true)::INTEGER::DOUBLE AS cost_known,
-    CASE WHEN coalesce(is_cost_known, true) THEN coalesce(cost_sum, 0) ELSE 0 END AS known_cost_sum,
-    fallbacks.number IS NOT NULL AS has_fallback,
-    CASE WHEN $success_is_declared THEN successes.session_id IS NOT NULL ELSE calls > 0 AND errors = 0 END IS TRUE
-        AS is_successful
-FROM {sessions} AS cohort
-LEFT JOIN config_totals USING (session_id)
-LEFT JOIN fallbacks USING (number)
-LEFT JOIN successes USING (session_id)
-WHERE cohort.arm IS NOT NULL
+    (unpriced_count = 0)::INTEGER::DOUBLE AS cost_known,
+    CASE WHEN unpriced_count = 0 THEN cost_sum ELSE 0 END AS known_cost_sum,
+    has_fallback,
+    -- NULL: no custom metric says so.
+    coalesce(has_succeeded, calls > 0 AND errors = 0) AS is_successful
+FROM {sums}
+WHERE arm IS NOT NULL

@@ -4,6 +4,7 @@ import numba
 import numpy as np
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+_INT32_MAX = 2**31 - 1
 
 
 @_jit
@@ -37,3 +38,29 @@ def least(leasts, places, values):
         place = places[row]
         if place >= 0 and values[row] < leasts[place]:
             leasts[place] = values[row]
+
+
+@_jit
+def add_whole(totals, places, values):
+    """Add each value to the total of 32 bits at its place; return the row at which one would outgrow it, else all."""
+    for row in range(len(places)):
+        place = places[row]
+        if place >= 0:
+            value = values[row]
+            total = np.int64(totals[place]) + value
+            # The value apart: a sum of 64 bits may come round.
+            if not (-_INT32_MAX <= value <= _INT32_MAX and -_INT32_MAX <= total <= _INT32_MAX):
+                return row
+            totals[place] = total
+    return len(places)
+
+
+@_jit
+def tally(groups, calls, errors, times, call_sums, error_sums, firsts):
+    """Add each row's calls and errors to the sums of its group, and let ``firsts`` be the least of its times."""
+    for row in range(len(groups)):
+        group = groups[row]
+        call_sums[group] += calls[row]
+        error_sums[group] += errors[row]
+        if times[row] < firsts[group]:
+            firsts[group] = times[row]

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from analytics.experiments.compiled.totals import add, add_with_rest, least
+from analytics.experiments.compiled.totals import add, add_whole, add_with_rest, least, tally
 from analytics.experiments.session_index import SessionIndex, md5_numbers
 
 
@@ -18,9 +18,11 @@ def warm_up() -> None:
         md5_numbers("salt", sessions)
     places = index.find(fixed)
     totals, rests, times = np.zeros(2000), np.zeros(2000), np.zeros(2000, np.int64)
-    # As Arrow has them, and as a copy.
-    for values in (pa.array([1.0, 2.0]).to_numpy(), np.ones(2)):
-        add(totals, places, values)
-        add_with_rest(totals, rests, places, values)
-    for moments in (pa.array([1, 2]).to_numpy(), np.ones(2, np.int64)):
-        least(times, places, moments)
+    # As Arrow has them: what nobody may write to is of another type, numba says.
+    wholes, values = pa.array([1, 2]).to_numpy(), pa.array([1.0, 2.0]).to_numpy()
+    add(totals, places, wholes)
+    add(totals, places, values)
+    add_whole(np.zeros(2000, np.int32), places, wholes)
+    add_with_rest(totals, rests, places, values)
+    least(times, places, wholes)
+    tally(np.zeros(2, np.int64), wholes, wholes, wholes, times, times, times)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from analytics.experiments.arms import Experiment
 from analytics.experiments.cohorts import Cohort
 from analytics.experiments.epochs import Epoch
-from analytics.experiments.exposure_rows import coded
 from analytics.experiments.health.warning import warning
 from analytics.experiments.statistics import (
     SampleRatioTest,
@@ -30,6 +29,8 @@ SEQUENTIAL_P_MIN = 0.01
 CHI_SQUARE_P_MIN = 0.001
 LOOKS_MAX = 1_000
 """Days of one epoch that are looked at apart: the latest; those before are one look."""
+DAYS_APART_MAX = 100_000
+"""Days are counted side by side where there are no more from the first to the last."""
 _DAY_US = 86_400_000_000
 
 
@@ -116,19 +117,27 @@ def sample_ratio(experiment: Experiment, cohort: Cohort) -> SampleRatio:
     )
 
 
-def _days(cohort: Cohort) -> NDArray[np.int64]:
+def _days(cohort: Cohort) -> NDArray[np.int32]:
     """Return the UTC day of each session's first exposure; that of one without a time is after all others."""
     times = cohort.exposed_at.view(pa.int64()).fill_null(np.iinfo(np.int64).max).to_numpy()
-    days: NDArray[np.int64] = times // _DAY_US
-    return days
+    return (times // _DAY_US).astype(np.int32)
 
 
-def _epoch_ratio(epoch: Epoch, code: int, cohort: Cohort, days: NDArray[np.int64]) -> EpochRatio:
+def _looks(days: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the different days in their order, and of each row the place of its own among them."""
+    least = int(days.min()) if len(days) else 0
+    since = days - least
+    if len(days) and int(since.max()) > DAYS_APART_MAX:
+        return np.unique(days, return_inverse=True)
+    has_any = np.bincount(since) > 0
+    return np.flatnonzero(has_any) + least, (np.cumsum(has_any) - 1)[since]
+
+
+def _epoch_ratio(epoch: Epoch, code: int, cohort: Cohort, days: NDArray[np.int32]) -> EpochRatio:
     is_its = cohort.is_counted & (cohort.epochs == code)
     arms = len(epoch.shares)
-    codes, found = coded(pa.array(days[is_its]))
-    looks, of_code = np.unique(found.to_numpy(), return_inverse=True)
-    place = np.maximum(of_code[codes] - max(0, len(looks) - LOOKS_MAX), 0)
+    looks, of_row = _looks(days[is_its])
+    place = np.maximum(of_row - max(0, len(looks) - LOOKS_MAX), 0)
     looks = looks[-LOOKS_MAX:]
     a_day = np.bincount(place * arms + cohort.arms[is_its], minlength=len(looks) * arms).reshape(len(looks), arms)
     counts = np.cumsum(a_day, axis=0)

@@ -1,18 +1,21 @@
 """What the sessions that count called: the models that served each arm, day by day, and its errors of late.
 
-It is read from ``called``, which ``read_cohort`` leaves in the session.
+The models come from what was read of each session, the errors from ``session_sums``, which the measures have shown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
+from analytics.experiments.exposure_rows import NO_TIME
+from analytics.experiments.model_calls import ModelDaySums
 from analytics.experiments.statistics import RatioSums
 from storage import sql
 from storage.engines.duckdb import QuerySession
 
 MODEL_DAYS_MAX = 20_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Period = Literal["hour", "day"]
 PERIODS: tuple[Period, ...] = ("hour", "day")
@@ -49,11 +52,24 @@ class Traffic:
     errors: Sequence[RecentErrors] = ()
 
 
-def read_traffic(session: QuerySession) -> Traffic:
-    """Return what the sessions called, after ``read_cohort``."""
-    days = session.query(sql.load("exposures_model_days"), {"rows_max": MODEL_DAYS_MAX}).to_pylist()
-    models = [ModelDay(row["arm"], row["date"], row["model"], row["calls"], row["first_time"]) for row in days]
+def read_traffic(session: QuerySession, days: Iterable[ModelDaySums]) -> Traffic:
+    """Return what the sessions called, of the most frequent models and days; after the measures are made."""
+    # A failed call may not know who would have answered.
+    found = [each for each in days if each.calls > each.errors]
+    found.sort(key=lambda each: (each.errors - each.calls, each.arm, each.day, each.model))
+    models = [
+        ModelDay(each.arm, each.day, each.model, each.calls - each.errors, _moment(each))
+        for each in sorted(
+            found[:MODEL_DAYS_MAX], key=lambda each: (each.arm, each.day, each.errors - each.calls, each.model)
+        )
+    ]
     return Traffic(models, _recent_errors(session))
+
+
+def _moment(day: ModelDaySums) -> datetime:
+    if day.first_time_us == NO_TIME:
+        return datetime(day.day.year, day.day.month, day.day.day, tzinfo=UTC)
+    return _EPOCH + timedelta(microseconds=day.first_time_us)
 
 
 def _recent_errors(session: QuerySession) -> list[RecentErrors]:

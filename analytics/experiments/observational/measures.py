@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from analytics.experiments.measures import SessionMeasures
 from analytics.experiments.observational.dimension import Dimension
+from analytics.experiments.session_totals import totals_of
 from schemas.spans import SPANS
 from storage import sql
 from storage.engines.duckdb import QuerySession
@@ -47,9 +48,7 @@ class GroupMeasures(SessionMeasures):
         # Of what nobody was assigned there is no fallback.
         session.add("fallbacks", pa.table({"number": pa.array([], pa.int32())}))
         session.add("successes", pa.table({"session_id": pa.array([], pa.string())}))
-        session.keep(
-            "session_totals", sql.load("session_totals").format(sessions="cohort"), {"success_is_declared": False}
-        )
+        session.keep("session_totals", *totals_of("cohort", success_is_declared=False))
         super().__init__(session, 2, 1)
 
     def keep_calls(self) -> None:

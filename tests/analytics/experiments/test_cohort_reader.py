@@ -13,9 +13,10 @@ import pytest
 from lake_parts import Parts, span_rows
 
 from analytics.experiments.arms import Experiment, experiment_of, prompt_experiment_of
-from analytics.experiments.cohort_reader import read_cohort
+from analytics.experiments.cohort_reader import read_cohort, read_sessions
 from analytics.experiments.cohorts import LABELS
 from analytics.experiments.health.traffic import read_traffic
+from analytics.experiments.measures import Measures
 from analytics.experiments.results import results
 from analytics.experiments.settings import Settings
 from collector.exporters.lake import LakeExporter
@@ -245,8 +246,9 @@ def test_the_traffic_of_each_arm_is_told_by_day_and_by_when_sessions_began(world
         world.send(called(10 + number, session, "gpt-4o-2024-08-06", at + timedelta(minutes=1), **failed))
 
     with world.parts.engine.session("p") as session_of_engine:
-        read_cohort(session_of_engine, experiment())
-        traffic = read_traffic(session_of_engine)
+        cohort, sums = read_sessions(session_of_engine, experiment())
+        Measures(session_of_engine, experiment(), cohort, sums)
+        traffic = read_traffic(session_of_engine, sums.models.days())
 
     assert [(row.day.day, row.model, row.calls, row.first_at) for row in traffic.models] == [
         (2, "gpt-4o", 1, times[0]),

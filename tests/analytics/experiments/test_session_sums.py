@@ -125,4 +125,4 @@ def test_without_sessions_there_are_no_sums(parts: Parts) -> None:
 
     places, sums = read(parts)
 
-    assert (places, sums.totals["calls"].tolist(), sums.unexposed, sums.called.num_rows) == ([], [], 1, 0)
+    assert (places, sums.began.tolist(), sums.unexposed, list(sums.models.days())) == ([], [], 1, [])

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 from analytics.experiments.compiled import texts, totals
 from analytics.experiments.compiled.warm_up import warm_up
+from analytics.experiments.model_calls import ModelCalls
 from analytics.experiments.session_index import SessionIndex, md5_numbers
 
 functions = [texts.md5_heads, texts.sip_hashes, texts.number_hashes, texts.place_again, totals.add,
-    totals.add_with_rest, totals.least]
+    totals.add_with_rest, totals.add_whole, totals.least, totals.tally]
 signatures = lambda: {each.__name__: len(each.signatures) for each in functions}
 warm_up()
 before = signatures()
@@ -28,10 +29,16 @@ for rows in (batch, pa.ipc.open_stream(sink.getvalue()).read_next_batch()):
     index.add(rows["id"])
     places = index.find(rows["id"])
     md5_numbers("salt", rows["id"])
-    for values in (rows["x"].to_numpy(), rows["n"].to_numpy().astype(np.float64)):
-        totals.add(np.zeros(3), places, values)
-        totals.add_with_rest(np.zeros(3), np.zeros(3), places, values)
-    totals.least(np.zeros(3, np.int64), places, rows["n"].to_numpy())
+    wholes = rows["n"].to_numpy()
+    totals.add(np.zeros(3), places, wholes)
+    totals.add(np.zeros(3), places, rows["x"].to_numpy())
+    totals.add_whole(np.zeros(3, np.int32), places, wholes)
+    totals.add_with_rest(np.zeros(3), np.zeros(3), places, rows["x"].to_numpy())
+    totals.least(np.zeros(3, np.int64), places, wholes)
+    model_calls = ModelCalls(["a"], 3)
+    model_calls.add(rows.append_column("model", rows["id"]).append_column("calls", rows["n"]).append_column(
+        "errors", rows["n"]).append_column("date", pa.array([1, 2, 3], pa.int32()).cast(pa.date32())).append_column(
+        "first_time", rows["n"].cast(pa.timestamp("us", "UTC"))), places, np.zeros(3, np.int32))
 print(json.dumps([before, signatures()]))
 """
 
