@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from analytics.experiments.arms import Experiment
 from analytics.experiments.assignments import dealt, digests, hash_salt
-from analytics.experiments.exposure_rows import NO_TIME, Codes, ExposureRows, coded
+from analytics.experiments.exposure_rows import NO_TIME, Codes, ExposureRows, Wholes, coded
 from analytics.experiments.session_index import Numbers, SessionIndex, md5_numbers
 
 Label = Literal[
@@ -71,8 +71,8 @@ class Cohort:
     session_ids: pa.Array
     exposed_at: pa.Array
     labels: NDArray[np.int8]
-    arms: Codes
-    epochs: Codes
+    arms: Wholes
+    epochs: Wholes
     stale_clients: int
     index: SessionIndex = field(default_factory=SessionIndex)
 
@@ -109,7 +109,7 @@ class Cohort:
         mask = self.is_counted & (self.arms == arm)
         return int(np.count_nonzero(mask if epoch is None else mask & (self.epochs == epoch)))
 
-    def with_mismatches(self, numbers: Codes) -> "Cohort":
+    def with_mismatches(self, numbers: Wholes) -> "Cohort":
         """Return the cohort in which those of these sessions that count were served by other models than assigned."""
         labels = self.labels.copy()
         labels[numbers] = np.where(
@@ -144,7 +144,8 @@ def cohort_of(
     """
     rows = ExposureRows.of(exposures)
     named = _Customers.of(experiment, rows, customers)
-    labels, arms, epochs = (np.empty(len(rows.starts), kind) for kind in (np.int8, np.int32, np.int32))
+    labels = np.empty(len(rows.starts), np.int8)
+    arms, epochs = (np.empty(len(rows.starts), np.int32) for _ in range(2))
     stale_clients = 0
     for sessions, part in rows.parts():
         labels[sessions], arms[sessions], epochs[sessions], is_stale_client = _judged(

@@ -42,6 +42,7 @@ _KIND_COLUMNS = ("variant_index", "assigned_model", "reason", "config_version")
 _NONE = np.empty(0, np.int32)
 
 Codes = NDArray[np.int64]
+Wholes = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,8 @@ class _Values:
         encoded = pc.dictionary_encode(column, null_encoding="encode")
         places = self._places
         of_batch = [places.setdefault(value, len(places)) for value in encoded.dictionary.to_pylist()]
-        return np.array(of_batch, np.int32)[encoded.indices.to_numpy()]
+        found: Numbers = np.array(of_batch, np.int32)[encoded.indices.to_numpy()]
+        return found
 
 
 def coded(column: pa.Array | pa.ChunkedArray) -> tuple[Numbers, pa.Array]:

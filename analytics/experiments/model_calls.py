@@ -75,15 +75,15 @@ class ModelCalls:
 
         ``errors`` are those of each session, to whichever model.
         """
-        if self._foreign_calls is None:
+        if self._foreign_calls is None or self._foreign_errors is None:
             return np.empty(0, np.int32)
         return _where((self._foreign_calls > 0) & (errors - self._foreign_errors == 0))
 
     def fallbacks(self, errors: _Errors) -> Numbers:
         """Return likewise the sessions in which a call to the arm's model failed, and another model was called."""
-        if self._foreign_calls is None:
+        if self._foreign_calls is None or self._foreign_errors is None:
             return np.empty(0, np.int32)
-        nameless = 0 if self._nameless_errors is None else self._nameless_errors
+        nameless = 0.0 if self._nameless_errors is None else self._nameless_errors
         return _where((self._foreign_calls > 0) & (errors - self._foreign_errors - nameless > 0))
 
     def _add_days(

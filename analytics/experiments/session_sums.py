@@ -122,19 +122,26 @@ class _Total:
         if column.null_count == len(column):
             return
         found = (column.fill_null(0) if column.null_count else column).to_numpy()
-        if self.values is None:
-            if not found.any():
-                return
-            self.values = np.zeros(self.sessions, np.float64 if self.is_rounded else np.int32)
-            self.rests = np.zeros(self.sessions) if self.is_rounded else None
-        if self.rests is not None:
-            add_with_rest(self.values, self.rests, places, found)
+        if self.values is None and not found.any():
             return
-        done = add_whole(self.values, places, found) if self.values.dtype == np.int32 else 0
+        if self.is_rounded:
+            self._add_rounded(places, found)
+        else:
+            self._add_whole(places, found)
+
+    def _add_rounded(self, places: Numbers, found: NDArray[np.float64]) -> None:
+        if self.values is None or self.rests is None:
+            self.values, self.rests = np.zeros(self.sessions), np.zeros(self.sessions)
+        add_with_rest(self.values, self.rests, places, found)
+
+    def _add_whole(self, places: Numbers, found: NDArray[np.int64]) -> None:
+        values = np.zeros(self.sessions, np.int32) if self.values is None else self.values
+        done = add_whole(values, places, found) if values.dtype == np.int32 else 0
         if done < len(found):
             # A session has more than four bytes hold.
-            self.values = self.values.astype(np.float64, copy=False)
-            add(self.values, places[done:], found[done:])
+            values = values.astype(np.float64, copy=False)
+            add(values, places[done:], found[done:])
+        self.values = values
 
     def total(self) -> NDArray[np.float64] | NDArray[np.int32] | None:
         if self.values is not None and self.rests is not None:

@@ -120,7 +120,8 @@ def sample_ratio(experiment: Experiment, cohort: Cohort) -> SampleRatio:
 def _days(cohort: Cohort) -> NDArray[np.int32]:
     """Return the UTC day of each session's first exposure; that of one without a time is after all others."""
     times = cohort.exposed_at.view(pa.int64()).fill_null(np.iinfo(np.int64).max).to_numpy()
-    return (times // _DAY_US).astype(np.int32)
+    days: NDArray[np.int32] = (times // _DAY_US).astype(np.int32)
+    return days
 
 
 def _looks(days: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
