@@ -21,6 +21,7 @@ from fallom.runtime import Runtime
 logger = logging.getLogger("fallom")
 
 FIRST_FETCH_TIMEOUT_S = 2.0
+RECENT_MAX = 10_000
 
 __all__ = ["Assignment", "assign", "get", "init", "ready"]
 
@@ -64,6 +65,14 @@ def get(
     >>> fallom.models.get("my-agent", "session-1", fallback="gpt-4o-mini")
     'gpt-4o-mini'
     """
+    if version is None and customer_id is None and context is None and not debug:
+        current = runtime.current()
+        known = current.recent.get((config_key, session_id))
+        # Of another version of the config it would say nothing.
+        if known is not None and known[0] is current.configs.latest.get(config_key) and request_id is None:
+            if current_session() is not known[2]:
+                _enter(config_key, session_id, None)
+            return known[1][2]
     return assign(config_key, session_id, version, fallback, customer_id, context, debug, request_id=request_id)[2]
 
 
@@ -104,9 +113,18 @@ def assign(
         reported_version = plan.version if plan is not None else None
         current.outbox.expose(config_key, reported_version, session_id, assignment, customer_id)
     _enter(config_key, session_id, customer_id)
+    if plan is not None and version is None and customer_id is None and context is None and request_id is None:
+        _remember(current, config_key, session_id, plan, assignment)
     if debug:
         logger.warning("%s, session %s: %s", config_key, session_id, assignment)
     return assignment
+
+
+def _remember(current: Runtime, config_key: str, session_id: str, plan: Plan, assignment: Assignment) -> None:
+    """Keep what follows from the config and the session alone, and has been reported, for the next call."""
+    if len(current.recent) >= RECENT_MAX:
+        current.recent.clear()
+    current.recent[config_key, session_id] = (plan, assignment, current_session())
 
 
 def _enter(config_key: str, session_id: str, customer_id: str | None) -> None:

@@ -22,7 +22,10 @@ from fallom.prompt_store import PromptStore, PromptTestStore
 from fallom.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from fallom.assignment import Assignment
+    from fallom.context import SessionContext
     from fallom.outbox import Outbox
+    from fallom.plan import Plan
     from fallom.spool import Spool
     from fallom.sync import Sync
     from fallom.tracing import Tracing
@@ -45,6 +48,8 @@ class Runtime:
         self._before = before if before is not None and _source(before.settings) == _source(settings) else None
         if before is not None and self._before is not None:
             self.configs, self.prompts, self.prompt_tests = before.configs, before.prompts, before.prompt_tests
+        self.recent: dict[tuple[str, str], tuple[Plan, Assignment, SessionContext | None]] = {}
+        """What sessions were given of late, for the next ``models.get`` of the same."""
         self.tracing: Tracing | None = None
         self.outbox: Outbox | None = None
         self.sync: Sync | None = None

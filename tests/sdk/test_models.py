@@ -173,6 +173,41 @@ def test_a_version_that_is_not_there_is_asked_for_once(fake: FakeServer) -> None
     assert len(fake.of(path)) == 1
 
 
+def test_what_is_remembered_of_a_session_is_of_one_version_and_one_customer(fake: FakeServer) -> None:
+    init(fake)
+    first = models.get("agent", "session-1")
+    assert models.get("agent", "session-1") == first
+    other = next(variant["model"] for variant in CONFIG["variants"] if variant["model"] != first)
+    index = [variant["model"] for variant in CONFIG["variants"]].index(other)
+    target = {"field": "customerId", "value": "ann", "variantIndex": index}
+    changed = {**CONFIG, "version": 4, "targeting": {"individualTargets": [target]}}
+    runtime.current().configs.replace({"configs": [changed]})
+    assert models.get("agent", "session-1") == first
+    assert models.get("agent", "session-1", customer_id="ann") == other
+    assert models.get("agent", "session-1") == first
+    runtime.current().configs.replace(
+        {"configs": [{**CONFIG, "version": 5, "variants": [{"model": "c", "weight": 1}]}]}
+    )
+    assert models.get("agent", "session-1") == "c"
+    assert fallom.flush(30)
+    versions = [(event["config_version"], event["assigned_model"]) for event in fake.events("/sessions")]
+    assert versions == [(3, first), (4, first), (4, other), (5, "c")]
+
+
+def test_what_is_remembered_enters_the_session_too(fake: FakeServer) -> None:
+    init(fake)
+    for _ in range(2):
+        models.get("agent", "session-1")
+        trace.set_session("outer", "session-2")
+        models.get("agent", "session-1")
+        assert trace.get_session() == {"config_key": "agent", "session_id": "session-1"}
+    models.RECENT_MAX, before = 5, models.RECENT_MAX
+    for number in range(20):
+        models.get("agent", f"session-{number}")
+    models.RECENT_MAX = before
+    assert len(runtime.current().recent) <= 5
+
+
 def test_a_change_is_followed_and_an_unchanged_list_costs_a_304(fake: FakeServer) -> None:
     init(fake, sync_interval_s=0.05)
     fake.wait_for(lambda: len(fake.of("/configs")) > 2)
