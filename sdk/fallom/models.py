@@ -22,6 +22,7 @@ logger = logging.getLogger("fallom")
 
 FIRST_FETCH_TIMEOUT_S = 2.0
 RECENT_MAX = 10_000
+_new_tuple = tuple.__new__
 
 __all__ = ["Assignment", "assign", "get", "init", "ready"]
 
@@ -131,7 +132,8 @@ def _enter(config_key: str, session_id: str, customer_id: str | None) -> None:
     """Make the session the one of what follows; of one that is known already, customer and tags stay."""
     session = current_session()
     if session is None or session[1] != session_id:
-        set_current_session(SessionContext(config_key, session_id, customer_id))
+        # As SessionContext(...) does, in a third of its time.
+        set_current_session(_new_tuple(SessionContext, (config_key, session_id, customer_id, None, None)))
     elif session[0] != config_key or (customer_id is not None and session[2] != customer_id):
         set_current_session(
             session._replace(config_key=config_key, customer_id=customer_id if customer_id is not None else session[2])

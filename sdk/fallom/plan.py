@@ -81,7 +81,8 @@ class Plan:
             if place >= self._traffic:
                 return self._outside
         # The first whose running sum exceeds the bucket, else the last.
-        return by_weight[min(bisect_right(self._cumulative, drawn), len(by_weight) - 1)]
+        index = bisect_right(self._cumulative, drawn)
+        return by_weight[index] if index < len(by_weight) else by_weight[-1]
 
 
 def fallback_assignment(model: str) -> Assignment:

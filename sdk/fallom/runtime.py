@@ -45,8 +45,8 @@ class Runtime:
         self.parts = parts
         self.losses, self.fallbacks = Losses(), Losses("a fallback was used")
         self.configs, self.prompts, self.prompt_tests = ConfigStore(), PromptStore(), PromptTestStore()
-        self._before = before if before is not None and _source(before.settings) == _source(settings) else None
-        if before is not None and self._before is not None:
+        self._forked_from: Sync | None = None
+        if before is not None and _source(before.settings) == _source(settings):
             self.configs, self.prompts, self.prompt_tests = before.configs, before.prompts, before.prompt_tests
         self.recent: dict[tuple[str, str], tuple[Plan, Assignment, SessionContext | None]] = {}
         """What sessions were given of late, for the next ``models.get`` of the same."""
@@ -59,6 +59,13 @@ class Runtime:
     def is_never_begun(self) -> bool:
         """Whether neither ``init`` nor ``shutdown`` was ever called."""
         return self is _none
+
+    def forked(self) -> Runtime:
+        """Return another one of the same settings for a child of this process, not begun; this one does no more."""
+        self._is_stopped = True
+        child = Runtime(self.settings, self.parts, before=self)
+        child._forked_from = self.sync
+        return child
 
     def start(self) -> Runtime:
         """Begin: threads are started, nothing is waited for."""
@@ -123,10 +130,6 @@ class Runtime:
             self.tracing.close()
         return delivered
 
-    def abandon(self) -> None:
-        """Leave all to the process that this one is a fork of."""
-        self._is_stopped = True
-
     def _spool(self, api_key: str) -> Spool | None:
         if self.settings.spool_dir is None:
             return None
@@ -149,9 +152,9 @@ class Runtime:
             prompts=self.prompts,
             prompt_tests=self.prompt_tests,
         )
-        if self._before is not None and self._before.sync is not None:
-            self.sync.inherit(self._before.sync)
-        self._before = None
+        if self._forked_from is not None:
+            self.sync.inherit(self._forked_from)
+            self._forked_from = None
         if not self.configs.latest:
             self.sync.restore()
         self.sync.worker.start()
@@ -266,8 +269,7 @@ def _after_fork() -> None:
     parents = _current
     if parents in (_none, _ended):
         return
-    parents.abandon()
-    _current = Runtime(parents.settings, parents.parts, before=parents)
+    _current = parents.forked()
     with contextlib.suppress(Exception):
         _current.start()
     # Children of multiprocessing end without running what atexit has.
