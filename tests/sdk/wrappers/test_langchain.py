@@ -32,9 +32,7 @@ TOKENS = {
 
 
 def model(provider: FakeProvider, case: str = "cached") -> ChatOpenAI:
-    return ChatOpenAI(
-        model=MODEL, api_key="k", base_url=f"{provider.url}/{case}", max_retries=0, stream_usage=True
-    )
+    return ChatOpenAI(model=MODEL, api_key="k", base_url=f"{provider.url}/{case}", max_retries=0, stream_usage=True)
 
 
 def tokens(span: ReadableSpan) -> dict[str, Any]:
