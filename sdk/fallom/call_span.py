@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
-from opentelemetry.trace import SpanKind, set_span_in_context
+from opentelemetry.trace import NoOpTracer, SpanKind, set_span_in_context
 from opentelemetry.trace.status import Status, StatusCode
 
 from fallom import tracing
@@ -196,20 +196,25 @@ def begin_span(
     parent: Context | None = None,
 ) -> CallSpan | None:
     """Return a span of the session that begins now; None where nothing is recorded."""
+    tracer = tracing.tracer()
+    if isinstance(tracer, NoOpTracer):
+        return None
     captures = tracing.capture_content()
-    start_ns = time.perf_counter_ns()
+    # Before the span begins: what it takes to read the request is no part of the call.
+    described = _described(read_more, captures)
+    of_model = is_model_call(attributes)
     with use_session(session if session is not None else current_session()):
-        span = tracing.tracer().start_span(name, context=parent, kind=kind, attributes=attributes)
+        start_ns = time.perf_counter_ns()
+        all_attributes = attributes if described is None else {**attributes, **known(described)}
+        span = tracer.start_span(name, context=parent, kind=kind, attributes=all_attributes)
     if not span.is_recording():
         return None
-    call = CallSpan(span, session, start_ns=start_ns, captures=captures, is_model_call=is_model_call(attributes))
-    _describe(call, read_more)
-    return call
+    return CallSpan(span, session, start_ns=start_ns, captures=captures, is_model_call=of_model)
 
 
 @guarded
-def _describe(call: CallSpan, read_more: Callable[[bool], Mapping[str, Any]]) -> None:
-    call.set(read_more(call.captures))
+def _described(read_more: Callable[[bool], Mapping[str, Any]], captures: bool) -> Mapping[str, Any]:
+    return read_more(captures)
 
 
 def known(attributes: Mapping[str, Any]) -> Attributes:

@@ -102,7 +102,8 @@ def _generator_function(function: Callable[..., Any], observed: _Observed) -> An
         span = observed.begin(args, kwargs)
         if span is None:
             return (yield from generator)
-        resume, given, items = generator.send, None, []
+        resume, given = generator.send, None
+        items: list[Any] = []
         while True:
             try:
                 with span.around():
@@ -132,7 +133,8 @@ def _async_generator_function(function: Callable[..., Any], observed: _Observed)
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         generator = function(*args, **kwargs)
         span = observed.begin(args, kwargs)
-        resume, given, items = generator.asend, None, []
+        resume, given = generator.asend, None
+        items: list[Any] = []
         while True:
             try:
                 if span is None:

@@ -49,7 +49,8 @@ def wrap_google_ai(client: C, session: SessionContext) -> C:
 def _wrapped_client(client: Any, session: SessionContext) -> Any:
     original = vars(client).get(_ORIGINAL, client)
     wrapped = copy.copy(original)
-    wrapped.__class__ = _kept_open(type(original))
+    kind: Any = type(original)
+    wrapped.__class__ = _kept_open(kind)
     described: Attributes = {
         "gen_ai.provider.name": "gcp.vertex_ai" if getattr(original, "vertexai", False) else "gcp.gemini"
     }

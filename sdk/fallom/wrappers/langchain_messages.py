@@ -54,7 +54,7 @@ def result(said: Any, *, captures: bool) -> Attributes:
     """Return what an ``LLMResult`` says."""
     generations = [each for prompt in member(said, "generations") or () for each in prompt]
     messages = [member(each, "message") for each in generations]
-    described = next((found for each in messages if (found := member(each, "response_metadata"))), {})
+    described: Any = next((found for each in messages if (found := member(each, "response_metadata"))), {})
     reasons = [_finish_reason(each) for each in generations]
     llm_output = member(said, "llm_output") or {}
     attributes: Attributes = {

@@ -85,7 +85,7 @@ def to_json(messages: Iterable[Message | Part]) -> str | None:
 
 
 def _dumped(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_said_otherwise)
+    text = _ENCODER.encode(value)
     # Half a character, as of a text that was cut within an emoji, can't be sent: it would cost the batch it is in.
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
@@ -96,6 +96,9 @@ def _said_otherwise(value: Any) -> Any:
         return f"({len(value)} bytes)"
     dump = getattr(value, "model_dump", None)
     return dump(mode="json", exclude_none=True) if callable(dump) else str(value)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_said_otherwise)
 
 
 def _cut(value: Any, chars_max: int) -> Any:

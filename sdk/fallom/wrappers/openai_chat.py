@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fallom.wrappers.messages import (
@@ -20,6 +20,20 @@ from fallom.wrappers.reading import Attributes, count, member, number, text
 _MEDIA = {"image_url": "image", "input_audio": "audio", "file": "file", "video_url": "video"}
 # Where compatible servers put what the model thought aloud.
 _THOUGHTS = ("reasoning_content", "reasoning")
+
+
+_SETTINGS: Mapping[str, tuple[str, Callable[..., Any]]] = {
+    "temperature": ("gen_ai.request.temperature", number),
+    "top_p": ("gen_ai.request.top_p", number),
+    "max_tokens": ("gen_ai.request.max_tokens", count),
+    "max_completion_tokens": ("gen_ai.request.max_tokens", count),
+    "frequency_penalty": ("gen_ai.request.frequency_penalty", number),
+    "presence_penalty": ("gen_ai.request.presence_penalty", number),
+    "seed": ("gen_ai.request.seed", count),
+    "n": ("gen_ai.request.choice.count", count),
+    "reasoning_effort": ("gen_ai.request.reasoning.effort", text),
+    "service_tier": ("openai.request.service_tier", text),
+}
 
 
 class _Chat:
@@ -84,13 +98,15 @@ class _Chunks:
         self._with_usage: Any = None
 
     def add(self, chunk: Any) -> bool:
-        if self._envelope is None and member(chunk, "id"):
-            self._envelope = chunk
+        if self._envelope is None:
+            self._envelope = chunk if member(chunk, "id") else None
         if member(chunk, "usage") is not None:
             self._with_usage = chunk
         has_content = False
         for each in member(chunk, "choices") or ():
-            choice = self._choices.setdefault(count(each, "index") or 0, _Choice())
+            index = count(each, "index") or 0
+            if (choice := self._choices.get(index)) is None:
+                choice = self._choices[index] = _Choice()
             choice.finish_reason = text(each, "finish_reason") or choice.finish_reason
             has_content |= self._take(choice, member(each, "delta"))
         return has_content
@@ -108,8 +124,8 @@ class _Chunks:
 
     def _take(self, choice: _Choice, delta: Any) -> bool:
         said = text(delta, "content") or text(delta, "refusal")
-        thought = next((found for name in _THOUGHTS if (found := text(delta, name))), None)
         calls = member(delta, "tool_calls") or ()
+        thought = None if said or calls else next((each for name in _THOUGHTS if (each := text(delta, name))), None)
         if self._captures:
             if said:
                 choice.texts.append(said)
@@ -130,20 +146,11 @@ def _put_call(call: _Call, delta: Any) -> None:
 
 def settings(body: Mapping[str, Any]) -> Attributes:
     """Return what a request of OpenAI's older APIs asks for beside the messages."""
-    stop = body.get("stop")
-    choices = count(body, "n")
-    return {
-        "gen_ai.request.temperature": number(body, "temperature"),
-        "gen_ai.request.top_p": number(body, "top_p"),
-        "gen_ai.request.max_tokens": count(body, "max_completion_tokens") or count(body, "max_tokens"),
-        "gen_ai.request.frequency_penalty": number(body, "frequency_penalty"),
-        "gen_ai.request.presence_penalty": number(body, "presence_penalty"),
-        "gen_ai.request.seed": count(body, "seed"),
-        "gen_ai.request.stop_sequences": [stop] if isinstance(stop, str) else stop or None,
-        "gen_ai.request.choice.count": choices if choices != 1 else None,
-        "gen_ai.request.reasoning.effort": text(body, "reasoning_effort"),
-        "openai.request.service_tier": text(body, "service_tier"),
-    }
+    # A request has few of them.
+    attributes: Attributes = {_SETTINGS[name][0]: _SETTINGS[name][1](body, name) for name in body if name in _SETTINGS}
+    if stop := body.get("stop"):
+        attributes["gen_ai.request.stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
+    return attributes
 
 
 def answered(answer: Any, finish_reasons: list[str | None], *, with_usage: bool = True) -> Attributes:
@@ -183,7 +190,7 @@ def _message(said: Any) -> dict[str, Any]:
     role = text(said, "role") or "user"
     if role == "tool":
         return message(role, [tool_response_part(text(said, "tool_call_id"), _plain(member(said, "content")))])
-    return message(role, _said(said))
+    return message(role, _said(said) if role == "assistant" else _content(member(said, "content")))
 
 
 def _said(said: Any) -> list[Part]:

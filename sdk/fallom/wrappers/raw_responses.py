@@ -24,7 +24,7 @@ HEADER = "X-Stainless-Raw-Response"
 
 def is_raw_response(answer: Any) -> bool:
     """Return whether an answer is one over an HTTP response, which is still to be parsed."""
-    return hasattr(answer, "http_response") and callable(getattr(answer, "parse", None))
+    return callable(getattr(type(answer), "parse", None)) and hasattr(answer, "http_response")
 
 
 def watch_raw_response(answer: Any, api: Api, call: CallSpan) -> bool:

@@ -42,10 +42,21 @@ def member(value: Any, *names: str) -> Any:
     True
     """
     for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+        value = value.get(name) if type(value) is dict else _attribute(value, name)
         if value is None:
             return None
     return value
+
+
+def _attribute(value: Any, name: str) -> Any:
+    """Return a member of an object, or of an uncommon mapping."""
+    extra = getattr(value, "__pydantic_extra__", value)
+    if extra is not value:
+        # A model of pydantic's, as most are: to ask it for what it lacks raises, which takes as long as all the rest.
+        members = vars(value)
+        return members[name] if name in members else (extra or {}).get(name)
+    found = getattr(value, name, None)
+    return value.get(name) if found is None and isinstance(value, Mapping) else found
 
 
 def count(value: Any, *names: str) -> int | None:

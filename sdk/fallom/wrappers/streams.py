@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from fallom.call_span import CallSpan
-from fallom.guard import guarded
+from fallom.guard import guarded, tell
 from fallom.wrappers.reading import Chunks
 
 Hides = Callable[[Any], bool]
@@ -33,8 +33,12 @@ class Watch:
     def see(self, chunk: Any) -> bool:
         """Look at a chunk; return whether the host gets it."""
         self._latest_unix_nano = time.time_ns()
-        self._read(chunk)
-        return not (self._hides is not None and self._is_hidden(chunk))
+        try:
+            if self._chunks is not None and self._chunks.add(chunk) and self._call.awaits_answer:
+                self._call.first_content()
+        except Exception:
+            tell("Chunks.add")
+        return self._hides is None or not self._is_hidden(chunk)
 
     def end(self) -> None:
         """End the call: the stream is over."""
@@ -55,11 +59,6 @@ class Watch:
         """Notice that the response was closed: by its reader, or, while it is read, by the stream itself."""
         if not self.is_reading:
             self.leave()
-
-    @guarded
-    def _read(self, chunk: Any) -> None:
-        if self._chunks is not None and self._chunks.add(chunk):
-            self._call.first_content()
 
     @guarded
     def _is_hidden(self, chunk: Any) -> bool:
@@ -148,7 +147,8 @@ class WatchedAsyncIterator:
 
 def is_stream(answer: Any) -> bool:
     """Return whether an answer is a stream that keeps what it reads in ``_iterator``."""
-    return hasattr(answer, "_iterator")
+    # Not by hasattr: to ask a model of pydantic's for what it lacks takes long.
+    return "_iterator" in getattr(answer, "__dict__", ()) or hasattr(type(answer), "_iterator")
 
 
 @guarded
@@ -163,7 +163,8 @@ def watch_stream(stream: Any, watch: Watch) -> bool:
 
 def watch_iteration(stream: Any, watch: Watch) -> Any:
     """Return a stream that is its own iterator, watched: of a subclass that is the same otherwise."""
-    stream.__class__ = _iterated(type(stream))
+    kind: Any = type(stream)
+    stream.__class__ = _iterated(kind)
     vars(stream)[_WATCH] = watch
     return stream
 
@@ -188,7 +189,8 @@ def _iterated(kind: Any) -> type:
 @guarded
 def watch_close(response: Any, watch: Watch) -> None:
     """Notice when an HTTP response is closed."""
-    response.__class__ = _watched(type(response))
+    kind: Any = type(response)
+    response.__class__ = _watched(kind)
     vars(response)[_WATCH] = watch
 
 
