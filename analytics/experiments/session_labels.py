@@ -9,7 +9,7 @@ import pyarrow as pa
 from analytics.experiments.arms import Experiment, experiment_of
 from analytics.experiments.cohort_reader import read_cohort, read_unexposed
 from analytics.experiments.cohorts import LABELS
-from analytics.experiments.exposure_rows import Codes
+from analytics.experiments.exposure_rows import Wholes
 from schemas.table import TIMESTAMP
 from storage.engines.duckdb import DuckDBEngine, QuerySession
 from storage.registry.registry import Registry
@@ -46,8 +46,8 @@ def _rows(
     session_ids: pa.Array,
     exposed_at: pa.Array,
     labels: pa.Array,
-    arm_codes: Codes,
-    epoch_codes: Codes,
+    arm_codes: Wholes,
+    epoch_codes: Wholes,
 ) -> pa.Table:
     count = len(labels)
     arms = pa.array(arm_codes, mask=arm_codes < 0)
