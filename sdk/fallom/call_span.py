@@ -36,6 +36,7 @@ class CallSpan:
     """One call's span, and whether it may say what the content was."""
 
     __slots__ = (
+        "_awaits_answer",
         "_context",
         "_ended",
         "_first_content_ns",
@@ -52,6 +53,7 @@ class CallSpan:
     ) -> None:
         self._span = span
         self._is_model_call = is_model_call
+        self._awaits_answer = True
         self._session = session
         self._start_ns = start_ns
         self._first_content_ns: int | None = None
@@ -128,7 +130,16 @@ class CallSpan:
     @property
     def awaits_answer(self) -> bool:
         """Whether nothing of an answer has come: what another library traces now is this same call."""
-        return not self._ended and self._first_content_ns is None
+        return self._awaits_answer and not self._ended and self._first_content_ns is None
+
+    @property
+    def has_content(self) -> bool:
+        """Whether content of the answer has come."""
+        return self._first_content_ns is not None
+
+    def answer_begins(self) -> None:
+        """Take note that something of an answer has come, be it without content."""
+        self._awaits_answer = False
 
     @property
     def context(self) -> Context:

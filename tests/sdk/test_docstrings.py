@@ -8,7 +8,7 @@ import pytest
 
 import fallom
 
-MODULES = ["fallom", *(f"fallom.{module.name}" for module in pkgutil.iter_modules(fallom.__path__))]
+MODULES = ["fallom", *(module.name for module in pkgutil.walk_packages(fallom.__path__, "fallom."))]
 
 
 @pytest.mark.usefixtures("sdk")

@@ -125,9 +125,11 @@ class FallomCallbackHandler(BaseCallbackHandler):
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **kwargs: Any) -> None:
         """Take the time of the first content."""
         call = _runs.of(run_id, self)
-        if call is None or not call.awaits_answer:
+        if call is None or call.has_content:
             return
-        call.set({"gen_ai.request.stream": True})
+        if call.awaits_answer:
+            call.answer_begins()
+            call.set({"gen_ai.request.stream": True})
         if token or getattr(getattr(chunk, "message", None), "tool_call_chunks", None):
             call.first_content()
 

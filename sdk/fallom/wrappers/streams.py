@@ -34,7 +34,7 @@ class Watch:
         """Look at a chunk; return whether the host gets it."""
         self._latest_unix_nano = time.time_ns()
         try:
-            if self._chunks is not None and self._chunks.add(chunk) and self._call.awaits_answer:
+            if self._chunks is not None and self._chunks.add(chunk) and not self._call.has_content:
                 self._call.first_content()
         except Exception:
             tell("Chunks.add")

@@ -172,10 +172,17 @@ def _events(path: str, turn: Turn, body: dict[str, Any]) -> list[str]:
     if "messages" in path:
         return list(anthropic_answers.message_events(turn))
     if "models/" in path:
-        return list(google_answers.content_events(turn))
+        events = list(google_answers.content_events(turn))
+        return events if "alt=sse" in path else _as_array(events)
     if "responses" in path:
         return list(openai_answers.response_events(turn))
     return list(openai_answers.chat_events(turn, body))
+
+
+def _as_array(events: list[str]) -> list[str]:
+    """Return the events as Google streams them to its older client: as a JSON array, by and by."""
+    answers = [event.removeprefix("data: ").strip() for event in events]
+    return ["[" + answers[0], *("," + answer for answer in answers[1:]), "]"]
 
 
 def _embeddings(path: str, body: dict[str, Any]) -> dict[str, Any]:

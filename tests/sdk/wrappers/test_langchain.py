@@ -141,6 +141,19 @@ def test_what_is_traced_of_the_same_call_by_others_is_not_sent_beside_it(
     assert len(spans.all()) == 3
 
 
+def test_a_stream_that_is_left_at_once_hides_no_later_call(
+    provider: FakeProvider, session: fallom.Session, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans = begin()
+    sent: list[ReadableSpan] = []
+    monkeypatch.setattr(fallom.runtime.current().tracing.spans, "put", sent.append)
+    stream = session.trace_model(model(provider)).stream("Where is Oslo?")
+    next(stream)
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "another"}
+    spans.provider.get_tracer("an.instrumentor").start_span("chat another", attributes=attributes).end()
+    assert [span.name for span in sent] == ["chat another"]
+
+
 def test_without_content_no_text_is_told(provider: FakeProvider, session: fallom.Session, begin: Begin) -> None:
     spans = begin(capture_content=False)
     session.trace_model(model(provider)).invoke("Where is Oslo?")
